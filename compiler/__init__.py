@@ -1,0 +1,1 @@
+"""Decisions and engines: plans, builders, bundles and the `mixdq-compile` command."""

@@ -1,0 +1,1 @@
+"""The vocabulary of mixdq: immutable types, their file formats, errors and presets."""

@@ -1,0 +1,149 @@
+"""The precision plan (`plan.yaml`): which layer runs at which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+from pydantic.dataclasses import dataclass
+
+from mixdq.configs.documents import STRICT, read_yaml, to_plain
+from mixdq.configs.errors import DigestError, PlanError
+from mixdq.configs.files import sha256_of_text, write_text
+from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.precision import FP16, Precision
+
+
+@dataclass(frozen=True, config=STRICT)
+class PrecisionPlan:
+    """One precision for every quantizable layer of a model.
+
+    Attributes:
+        layers_digest: `LayerTable.digest` of the architecture that the plan is for.
+        model_digest: `ModelIdentity.digest` of the weights that the plan was searched on; None if the
+            plan does not depend on weights.
+        bos_aware: whether token 0 of the text embedding leaves the quantized path of cross-attention's
+            K and V (paper, section 3.1).
+        split_shortcuts: whether the up-blocks' `conv_shortcut` inputs are quantized in two halves
+            (paper, section 4.1).
+        layers: precision by layer name; total over the model's layers.
+    """
+
+    layers_digest: str
+    model_digest: str | None
+    bos_aware: bool
+    split_shortcuts: bool
+    layers: Mapping[LayerName, Precision]
+    version: int = 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the plan's file form."""
+        return sha256_of_text(self.to_yaml())
+
+    def __getitem__(self, name: LayerName) -> Precision:
+        return self.layers[name]
+
+    def check(self, table: LayerTable) -> None:
+        """Refuses a plan that is not total over a model's layers, or was made for another model.
+
+        Raises:
+            PlanError: layers are missing or unknown; the first ten are named.
+            DigestError: same names, but another architecture or other weights.
+        """
+        own, model = set(self.layers), set(table.by_name)
+        if missing := sorted(model - own):
+            raise PlanError(
+                f"the plan has no entry for {_ten(missing)} of {table.model.name}; "
+                "add them, or make the plan again for this model"
+            )
+        if unknown := sorted(own - model):
+            raise PlanError(
+                f"the plan names {_ten(unknown)}, which {table.model.name} does not have; "
+                f"`mixdq-compile layers {table.model.name}` lists its layers"
+            )
+        if self.layers_digest != table.digest:
+            raise DigestError(
+                f"the plan was made for another architecture (layers {self.layers_digest[:12]}) than "
+                f"{table.model.name} (layers {table.digest[:12]}); make the plan again for this model"
+            )
+        if self.model_digest is not None and self.model_digest != table.model.digest:
+            raise DigestError(
+                f"the plan was searched on other weights (model {self.model_digest[:12]}) than those of "
+                f"{table.model.name} (model {table.model.digest[:12]}); search again on this model"
+            )
+
+    def mean_bits(self, table: LayerTable) -> tuple[float, float]:
+        """Mean bits of weights and of activations, each layer weighted by its number of weights."""
+        total = sum(layer.weights for layer in table)
+        weight = sum(layer.weights * self[layer.name].weight_bits for layer in table)
+        activation = sum(layer.weights * self[layer.name].activation_bits for layer in table)
+        return weight / total, activation / total
+
+    def to_yaml(self) -> str:
+        """The plan's file form."""
+        return yaml.safe_dump(to_plain(self), sort_keys=False, width=200)
+
+    def write(self, path: Path) -> None:
+        """Writes `plan.yaml`."""
+        write_text(path, self.to_yaml())
+
+    @classmethod
+    def read(cls, path: Path) -> PrecisionPlan:
+        """Reads `plan.yaml`.
+
+        Raises:
+            PlanError: the file is no plan, or names a layer twice.
+            StorageError: the file can't be read.
+        """
+        return read_yaml(cls, path, PlanError)
+
+
+def uniform_plan(
+    table: LayerTable,
+    precision: Precision,
+    *,
+    keep: Collection[LayerName],
+    protect: Collection[LayerName],
+    bos_aware: bool,
+    split_shortcuts: bool,
+) -> PrecisionPlan:
+    """The same precision for every layer, but for the layers named.
+
+    Args:
+        table: the model's layers.
+        precision: of every layer that is neither kept nor protected.
+        keep: layers that stay in floating point.
+        protect: layers whose weight is quantized and whose activation stays in floating point.
+        bos_aware: see `PrecisionPlan`.
+        split_shortcuts: see `PrecisionPlan`.
+
+    Raises:
+        PlanError: a kept or protected layer is none of the model's.
+    """
+    if unknown := sorted({*keep, *protect} - set(table.by_name)):
+        raise PlanError(
+            f"{_ten(unknown)}: no such layer in {table.model.name}; "
+            f"`mixdq-compile layers {table.model.name}` lists its layers"
+        )
+    protected = Precision(precision.weight_bits, 16) if precision.quantizes_weight else FP16
+
+    def choose(name: LayerName) -> Precision:
+        if name in keep:
+            return FP16
+        return protected if name in protect else precision
+
+    return PrecisionPlan(
+        layers_digest=table.digest,
+        model_digest=None,
+        bos_aware=bos_aware,
+        split_shortcuts=split_shortcuts,
+        layers={layer.name: choose(layer.name) for layer in table},
+    )
+
+
+def _ten(names: list[LayerName]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

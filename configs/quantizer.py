@@ -1,0 +1,132 @@
+"""The quantizer, defined once, in NumPy: what every realization is tested against.
+
+An integer q stands for the real number (q - zero point) * scale. Quantizing divides by the scale in FP32,
+rounds half to even, adds the zero point and saturates (ONNX QuantizeLinear; paper, section 4.1). Scales
+are rounded to the type in which the back end stores them before anything is divided by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixdq.configs.ranges import Range
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The integers that a quantized value may take.
+
+    Attributes:
+        minimum: the least integer.
+        maximum: the greatest integer.
+        dtype: the NumPy type that stores them.
+    """
+
+    minimum: int
+    maximum: int
+    dtype: type[np.int8] | type[np.uint8]
+
+    @classmethod
+    def signed(cls, bits: int) -> Grid:
+        """-2^(b-1) to 2^(b-1) - 1, in INT8: weights, and symmetric activations."""
+        return cls(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, np.int8)
+
+    @classmethod
+    def unsigned(cls, bits: int) -> Grid:
+        """0 to 2^b - 1, in UINT8: asymmetric activations."""
+        return cls(0, 2**bits - 1, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationQuantizer:
+    """A static per-tensor quantizer: one scale, one zero point."""
+
+    scale: np.float32
+    zero_point: int
+    grid: Grid
+
+
+def activation_quantizer(
+    values: Range, bits: int, *, symmetric: bool, scale_type: npt.DTypeLike
+) -> ActivationQuantizer:
+    """The min-max quantizer of a range, zero always exactly representable.
+
+    Asymmetric: scale = (max - min) / (2^b - 1), zero point = round(-min / scale).
+    Symmetric: scale = max(|min|, |max|) / (2^(b-1) - 1), zero point 0.
+
+    Args:
+        values: the calibrated range; widened to include zero.
+        bits: 2 to 8.
+        symmetric: whether the zero point must be 0, as TensorRT requires.
+        scale_type: the type that stores the scale (float16 or float32).
+    """
+    low, high = min(values.minimum, 0.0), max(values.maximum, 0.0)
+    if symmetric:
+        grid = Grid.signed(bits)
+        return ActivationQuantizer(_scale(max(-low, high) / grid.maximum, scale_type), 0, grid)
+    grid = Grid.unsigned(bits)
+    scale = _scale((high - low) / grid.maximum, scale_type)
+    zero_point = int(np.clip(np.rint(np.float32(-low) / scale), grid.minimum, grid.maximum))
+    return ActivationQuantizer(scale, zero_point, grid)
+
+
+def weight_scales(weight: FloatArray, bits: int, *, axis: int, scale_type: npt.DTypeLike) -> FloatArray:
+    """Symmetric per-channel scales: absmax / (2^(b-1) - 1) of each output channel.
+
+    Args:
+        weight: any shape.
+        bits: 2 to 8.
+        axis: the output channel's axis.
+        scale_type: the type that stores the scales.
+
+    Returns:
+        One FP32 value a channel, each representable in `scale_type`; 1 where a channel is all zero.
+    """
+    others = tuple(a for a in range(weight.ndim) if a != axis % weight.ndim)
+    absmax = np.abs(weight).max(axis=others).astype(np.float32)
+    raw = absmax / np.float32(Grid.signed(bits).maximum)
+    return np.asarray([_scale(float(value), scale_type) for value in raw], dtype=np.float32)
+
+
+def quantize_weight(weight: FloatArray, scales: FloatArray, bits: int, *, axis: int) -> IntArray:
+    """A weight's integers, in INT8 whatever their width."""
+    return quantize(weight, _along(scales, weight.ndim, axis), 0, Grid.signed(bits))
+
+
+def dequantize_weight(integers: IntArray, scales: FloatArray, *, axis: int) -> npt.NDArray[np.float32]:
+    """The FP32 weight that the integers stand for."""
+    return dequantize(integers, _along(scales, integers.ndim, axis), 0)
+
+
+def quantize(values: FloatArray, scale: FloatArray | np.float32, zero_point: int, grid: Grid) -> IntArray:
+    """Real numbers to integers: divide in FP32, round half to even, add the zero point, saturate."""
+    rounded = np.rint(values.astype(np.float32) / scale)
+    return np.clip(rounded + zero_point, grid.minimum, grid.maximum).astype(grid.dtype)
+
+
+def dequantize(
+    integers: IntArray, scale: FloatArray | np.float32, zero_point: int
+) -> npt.NDArray[np.float32]:
+    """Integers to the FP32 numbers that they stand for."""
+    return (integers.astype(np.int32) - zero_point).astype(np.float32) * scale.astype(np.float32)
+
+
+def _scale(value: float, scale_type: npt.DTypeLike) -> np.float32:
+    if value == 0:
+        return np.float32(1)
+    rounded = np.asarray(value, dtype=scale_type)
+    smallest = np.finfo(rounded.dtype).smallest_subnormal
+    return np.float32(max(rounded, smallest))
+
+
+def _along(scales: FloatArray, ndim: int, axis: int) -> FloatArray:
+    shape = [1] * ndim
+    shape[axis] = -1
+    return scales.reshape(shape)

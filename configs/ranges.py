@@ -1,0 +1,100 @@
+"""Calibrated activation ranges (`ranges.json`): one table serves every plan of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from mixdq.configs.documents import STRICT, read_json, to_json
+from mixdq.configs.errors import DigestError, ModelError
+from mixdq.configs.files import sha256_of_text, write_text
+from mixdq.configs.layers import LayerName, LayerTable, ModelIdentity
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Range:
+    """The least and the greatest value that a tensor took."""
+
+    minimum: float
+    maximum: float
+
+    def __or__(self, other: Range) -> Range:
+        return Range(min(self.minimum, other.minimum), max(self.maximum, other.maximum))
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class CalibrationRun:
+    """What was run to measure the ranges: enough to run it again."""
+
+    prompts: int
+    prompts_digest: str
+    seed: int
+    resolutions: tuple[int, ...]
+
+
+@dataclass(frozen=True, config=STRICT)
+class RangeTable:
+    """Input ranges of every quantizable layer over the calibration prompts.
+
+    Attributes:
+        model: the model that was run.
+        layers_digest: `LayerTable.digest` of its architecture.
+        calibration: the prompts, seed and resolutions.
+        bos: row 0 of the text embedding (`cross_attention_dim` values), the same for every prompt.
+        layers: per layer one range, or two for a shortcut that can be split (first half, second half).
+            Layers that read the text embedding are measured without row 0.
+    """
+
+    model: ModelIdentity
+    layers_digest: str
+    calibration: CalibrationRun
+    bos: tuple[float, ...]
+    layers: Mapping[LayerName, tuple[Range, ...]]
+    version: int = 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the table's file form."""
+        return sha256_of_text(to_json(self))
+
+    def __getitem__(self, name: LayerName) -> tuple[Range, ...]:
+        return self.layers[name]
+
+    @property
+    def bos_range(self) -> Range:
+        """The range of the BOS row alone."""
+        return Range(min(self.bos), max(self.bos))
+
+    def check(self, table: LayerTable) -> None:
+        """Refuses ranges that were measured on another model.
+
+        Raises:
+            DigestError: another model, or layers without a range.
+        """
+        if self.model.digest != table.model.digest or self.layers_digest != table.digest:
+            raise DigestError(
+                f"the ranges were measured on {self.model.name} ({self.model.digest[:12]}), not on "
+                f"{table.model.name} ({table.model.digest[:12]}); run `mixdq-compile calibrate` on this model"
+            )
+        if missing := [layer.name for layer in table if layer.name not in self.layers]:
+            raise DigestError(
+                f"the ranges lack {missing[0]} (of {len(missing)} layers); "
+                "run `mixdq-compile calibrate` again"
+            )
+
+    def write(self, path: Path) -> None:
+        """Writes `ranges.json`."""
+        write_text(path, to_json(self))
+
+    @classmethod
+    def read(cls, path: Path) -> RangeTable:
+        """Reads `ranges.json`.
+
+        Raises:
+            ModelError: the file does not have the form of a range table.
+            StorageError: the file can't be read.
+        """
+        return read_json(cls, path, ModelError)

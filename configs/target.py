@@ -1,0 +1,104 @@
+"""Targets: the back end and the hardware that an engine is built for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mixdq.configs.errors import TargetError
+from mixdq.configs.layers import LayerName
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.precision import Precision
+
+
+class Dialect(StrEnum):
+    """The form of ONNX graph that a family of back ends reads best.
+
+    `ORT`: FP32, asymmetric UINT8 activations (ONNX Runtime's CPU kernels fuse FP32 scales only).
+    `TENSORRT`: FP16, symmetric INT8 activations (the parser refuses non-zero zero points, and the type
+    of a DQ's scale is the type of its output in a strongly typed network).
+    """
+
+    ORT = "ort"
+    TENSORRT = "tensorrt"
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether activations are quantized with zero point 0."""
+        return self is Dialect.TENSORRT
+
+    @property
+    def float_type(self) -> str:
+        """The NumPy name of the type of whatever is not quantized, and of the scales."""
+        return "float16" if self is Dialect.TENSORRT else "float32"
+
+
+class Backend(StrEnum):
+    """What executes an engine."""
+
+    CPU = "cpu"
+    TENSORRT = "tensorrt"
+    RTX = "rtx"
+
+
+RTX_COMPUTE_CAPABILITIES = (75, 80, 86, 89, 120)
+"""The compute capabilities that TensorRT for RTX 1.7 builds for here, as SM numbers."""
+
+_ACCEPTED = "cpu, tensorrt, " + ", ".join(f"rtx:sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """A back end and, for TensorRT for RTX, the compute capability; prints and parses as `rtx:sm89`."""
+
+    backend: Backend
+    sm: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Reads `cpu`, `tensorrt`, or `rtx:sm89`.
+
+        Raises:
+            TargetError: no such target.
+        """
+        name, _, capability = text.partition(":")
+        if name in (Backend.CPU, Backend.TENSORRT) and not capability:
+            return cls(Backend(name))
+        if name == Backend.RTX and capability in {f"sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES}:
+            return cls(Backend.RTX, int(capability.removeprefix("sm")))
+        raise TargetError(f"unknown target {text!r}; use one of: {_ACCEPTED}")
+
+    def __str__(self) -> str:
+        return self.backend.value if self.sm is None else f"{self.backend.value}:sm{self.sm}"
+
+    @property
+    def slug(self) -> str:
+        """The target as part of a file name: `rtx-sm89`."""
+        return str(self).replace(":", "-")
+
+    @property
+    def dialect(self) -> Dialect:
+        """The form of graph that this target's builder reads."""
+        return Dialect.ORT if self.backend is Backend.CPU else Dialect.TENSORRT
+
+    def holds(self, precision: Precision) -> bool:
+        """Whether a layer of this precision runs as it is written.
+
+        Weights of 2 to 8 bits are held in INT8; activations are 8 bits or floating point. FP8 is not
+        built yet.
+        """
+        return not precision.floating and precision.activation_bits in (8, 16)
+
+    def check(self, plan: PrecisionPlan) -> None:
+        """Refuses a plan with a precision that the target can't hold.
+
+        Raises:
+            TargetError: names the first such layer, and how many there are.
+        """
+        refused: list[LayerName] = [name for name, bits in plan.layers.items() if not self.holds(bits)]
+        if refused:
+            raise TargetError(
+                f"{self} can't hold {plan[refused[0]]} of {refused[0]} (of {len(refused)} layers): it holds "
+                "weights of 2 to 8 bits in INT8 and activations of 8 bits, or floating point; "
+                "choose --activation-bits 8 or 16, or change these layers in the plan"
+            )

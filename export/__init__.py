@@ -1,0 +1,1 @@
+"""Torch to ONNX: load a model, list its layers, export, calibrate, simulate quantization."""

@@ -1,0 +1,1 @@
+"""ONNX to ONNX: one graph pass a file, on `onnx_ir`."""
