@@ -151,7 +151,9 @@ class Bundle:
         resolutions: pixels, ascending.
         batch: images an engine makes at once.
         pipeline: the model beside its engines.
-        tokenizers: the vocabulary and merges of the first and of the second tokenizer.
+        tokenizers: the first and the second tokenizer, each whole in one file of the `tokenizers` library
+            (`tokenizer.json`, what `backend_tokenizer.save` of a transformers tokenizer writes): normalizer,
+            merges and special tokens, so that the ids can't differ.
         engines: all engine files.
     """
 
