@@ -43,3 +43,7 @@ class RequestError(MixdqError):
 
 class StorageError(MixdqError):
     """A file that could not be read or written: disk full, no permission, no such folder."""
+
+
+class MachineError(MixdqError):
+    """What the machine failed at: memory that ran out, a process that was killed, work already under way."""
