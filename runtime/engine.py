@@ -1,0 +1,59 @@
+"""What a back end is to the pipeline: named arrays in, named arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mixdq.configs.bundle import EngineRecord, TensorSpec
+
+Array = npt.NDArray[Any]
+
+
+class Engine(Protocol):
+    """One network, loaded and ready; `run` may be called from several threads."""
+
+    @property
+    def record(self) -> EngineRecord:
+        """The engine's entry in the bundle: its inputs' and outputs' names, types and shapes."""
+        ...
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Executes the network once.
+
+        Args:
+            inputs: every input by its name, of exactly the shape and type in `record.inputs`.
+
+        Returns:
+            Every output by its name.
+        """
+        ...
+
+
+def run_padded(engine: Engine, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Runs an engine on at most as many images as it makes at once.
+
+    Inputs are cast to the engine's types, and padded along their first axis with copies of the last row;
+    the outputs of the padding are dropped. Scalars are passed as they are.
+
+    Args:
+        engine: any engine.
+        inputs: arrays of shape `[n, …]` with one n, or scalars.
+
+    Returns:
+        The outputs as FP32 arrays of shape `[n, …]`.
+    """
+    count = max(value.shape[0] for value in inputs.values() if value.ndim)
+    fed = {spec.name: _fit(inputs[spec.name], spec) for spec in engine.record.inputs}
+    return {name: value[:count].astype(np.float32) for name, value in engine.run(fed).items()}
+
+
+def _fit(value: Array, spec: TensorSpec) -> Array:
+    cast = value.astype(spec.dtype, copy=False)
+    if not spec.shape or cast.shape[0] == spec.shape[0]:
+        return cast
+    last = np.repeat(cast[-1:], spec.shape[0] - cast.shape[0], axis=0)
+    return np.concatenate([cast, last])

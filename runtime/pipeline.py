@@ -1,0 +1,124 @@
+"""From prompts to pictures: the diffusion pipeline over a bundle's engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, overload
+
+import numpy as np
+from PIL.Image import Image
+
+from mixdq.configs.bundle import Bundle, Component
+from mixdq.configs.errors import RequestError
+from mixdq.runtime.engine import Array, run_padded
+from mixdq.runtime.images import to_images
+from mixdq.runtime.noise import Floats, NoiseSource
+from mixdq.runtime.request import PictureRequest, parse_request
+from mixdq.runtime.scheduler import schedule
+from mixdq.runtime.store import EngineStore
+from mixdq.runtime.tokenizer import PromptTokenizer
+
+Prompts: TypeAlias = list[str] | tuple[str, ...]
+
+
+class Pipeline:
+    """Makes pictures; `mixdq.runtime.load` gives one. Several threads may call it.
+
+    Attributes:
+        bundle: what was loaded.
+        engine: opens an engine by component and resolution, for those who want to time it.
+    """
+
+    def __init__(self, bundle: Bundle, engines: EngineStore) -> None:
+        """Reads the tokenizers; the engines of a resolution are opened with its first picture."""
+        self.bundle = bundle
+        self.engine = engines
+        first, second = (
+            PromptTokenizer(engines.check(file), max_tokens=bundle.pipeline.max_tokens, pad_token_id=pad)
+            for file, pad in zip(bundle.tokenizers, bundle.pipeline.pad_token_ids, strict=True)
+        )
+        self._tokenizers = (first, second)
+
+    @overload
+    def __call__(self, prompt: str, *, seed: int, resolution: int | None = None, steps: int = 1) -> Image: ...
+    @overload
+    def __call__(
+        self, prompt: str, *, seed: Sequence[int], resolution: int | None = None, steps: int = 1
+    ) -> list[Image]: ...
+    @overload
+    def __call__(
+        self, prompt: Prompts, *, seed: int | Sequence[int], resolution: int | None = None, steps: int = 1
+    ) -> list[Image]: ...
+    def __call__(
+        self,
+        prompt: str | Prompts,
+        *,
+        seed: int | Sequence[int],
+        resolution: int | None = None,
+        steps: int = 1,
+    ) -> Image | list[Image]:
+        """Makes one picture, or a list of them if `prompt` or `seed` is a sequence.
+
+        The same prompt, seed, resolution and steps give the same picture, alone or among others.
+
+        Args:
+            prompt: what to draw; several for several pictures.
+            seed: where the noise starts; one serves all prompts, several draw one prompt several times.
+            resolution: pixels of each side; may be left out if the bundle was built for a single one.
+            steps: denoising steps; SDXL-Turbo is meant for 1.
+
+        Raises:
+            RequestError: no such picture can be made; says why.
+            BundleError: an engine that is needed is missing or can't be loaded.
+            DigestError: a file of the bundle was changed or damaged.
+        """
+        request = parse_request(prompt, seed, resolution, steps, self.bundle.resolutions)
+        images: list[Image] = []
+        for start in range(0, len(request.prompts), self.bundle.batch):
+            images += to_images(self._decode(*self._denoise(request.part(start, self.bundle.batch))))
+        return images[0] if isinstance(prompt, str) and not isinstance(seed, Sequence) else images
+
+    def _denoise(self, request: PictureRequest) -> tuple[Floats, int]:
+        spec, resolution = self.bundle.pipeline, request.resolution
+        steps = schedule(spec.scheduler, request.steps)
+        text, pooled = self._embed(request)
+        count = len(request.prompts)
+        size = np.tile([resolution, resolution, 0, 0, resolution, resolution], (count, 1))
+        noise = NoiseSource(request.seeds)
+        side = resolution // spec.downsampling
+        shape = (spec.latent_channels, side, side)
+        sample = noise.draw(shape) * steps[0].sigma
+        for step in steps:
+            inputs = {
+                "sample": step.scale(sample),
+                "timestep": np.asarray(step.timestep),
+                "encoder_hidden_states": text,
+                "text_embeds": pooled,
+                "time_ids": size,
+            }
+            prediction = self._run(Component.UNET, resolution, **inputs)["noise_prediction"]
+            sample = step.advance(sample, prediction, noise.draw(shape) if step.next_sigma else None)
+        return sample, resolution
+
+    def _embed(self, request: PictureRequest) -> tuple[Floats, Floats]:
+        """SDXL's text embedding `[n, tokens, h1 + h2]` and the second encoder's pooled one `[n, p]`."""
+        ids, ids_2 = (tokenizer(request.prompts) for tokenizer in self._tokenizers)
+        first = self._run(Component.TEXT_ENCODER, request.resolution, input_ids=ids)
+        second = self._run(Component.TEXT_ENCODER_2, request.resolution, input_ids=ids_2)
+        text = np.concatenate([first["hidden_states"], second["hidden_states"]], axis=-1)
+        return text, second["pooled"]
+
+    def _decode(self, latents: Floats, resolution: int) -> Floats:
+        scaled = latents / np.float32(self.bundle.pipeline.vae_scaling_factor)
+        return self._run(Component.VAE_DECODER, resolution, latents=scaled)["images"]
+
+    def _run(self, component: Component, resolution: int, **inputs: Array) -> dict[str, Floats]:
+        outputs = run_padded(self.engine(component, resolution), inputs)
+        for name, value in outputs.items():
+            if not np.isfinite(value).all():
+                raise RequestError(
+                    f"the {component} engine gave values in {name} that are not finite numbers; the model "
+                    "overflows at this precision: keep more of its layers in floating point "
+                    "(`mixdq-compile run --keep`), or use an FP16-safe VAE"
+                )
+        return outputs
