@@ -1,1 +1,1 @@
-"""Judge what was built."""
+"""Judging what was built: similarity, speed, size, and pictures to look at."""

@@ -1,0 +1,59 @@
+"""How long things take, measured side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from statistics import median, quantiles
+from time import perf_counter
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from mixdq.configs.documents import STRICT
+from mixdq.runtime.engine import Array, Engine
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Timing:
+    """Milliseconds of one call: the median and the quartiles over some rounds."""
+
+    median_ms: float
+    lower_quartile_ms: float
+    upper_quartile_ms: float
+    rounds: int
+
+
+def time_in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+    """Times several calls in turns, so that whatever else the machine does falls on all of them.
+
+    Each call is made once before, unmeasured.
+
+    Args:
+        calls: what to time, by name.
+        rounds: measured calls of each; at least 2.
+    """
+    seen: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = perf_counter()
+            call()
+            seen[name].append((perf_counter() - start) * 1e3)
+    return {name: _timing(values) for name, values in seen.items()}
+
+
+def noise_for(engine: Engine, seed: int) -> dict[str, Array]:
+    """Inputs of an engine's own shapes and types: unit noise, and zeros where it takes integers."""
+    random = np.random.default_rng(seed)
+    return {
+        spec.name: random.standard_normal(spec.shape).astype(spec.dtype)
+        if np.issubdtype(np.dtype(spec.dtype), np.floating)
+        else np.zeros(spec.shape, spec.dtype)
+        for spec in engine.record.inputs
+    }
+
+
+def _timing(values: list[float]) -> Timing:
+    lower, _, upper = quantiles(values, n=4, method="inclusive")
+    return Timing(median(values), lower, upper, len(values))
