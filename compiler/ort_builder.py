@@ -15,6 +15,9 @@ from mixdq.configs.errors import GraphError, TargetError
 if TYPE_CHECKING:
     import onnxruntime
 
+# As in the runtime: MatMul + Add becomes a Gemm, which the integer kernels don't take.
+_DISABLED = ["MatMulAddFusion"]
+_ERRORS_ONLY = 3
 _TYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -70,8 +73,10 @@ def _open(graph: Path) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = _ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no base but this one
         raise GraphError(f"ONNX Runtime refused {graph.name}: {error}") from error

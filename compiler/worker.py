@@ -123,16 +123,19 @@ class Worker:
             raise message.error
         raise RuntimeError(f"a step failed in its child process:\n{message.trace}")
 
+    def interrupt(self) -> None:
+        """Tells the child to drop its work and to end; does not wait for it."""
+        self.connection.close()
+
     def stop(self) -> None:
-        """Ends the child: closing the connection interrupts its work; one that does not listen is killed."""
+        """Ends the child: interrupts it, and kills it if it does not listen."""
+        self.interrupt()
         if self._process.poll() is None:
-            self.connection.close()
             try:
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self.connection.close()
         self._output.close()
 
     def _last_words(self) -> str:

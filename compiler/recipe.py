@@ -1,0 +1,145 @@
+"""A recipe: everything that decides what a run makes, checked before any long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixdq.compiler.builders import require_builder
+from mixdq.configs.errors import ModelError, RequestError, StorageError, TargetError
+from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.plan import PrecisionPlan, uniform_plan
+from mixdq.configs.precision import Precision
+from mixdq.configs.ranges import RangeTable
+from mixdq.configs.target import Target
+from mixdq.export.source import SourceModel
+
+_MAX_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """A plan in words: one precision for all layers but those named; see `uniform_plan`."""
+
+    precision: Precision
+    keep: tuple[LayerName, ...]
+    protect: tuple[LayerName, ...]
+    bos_aware: bool
+    split_shortcuts: bool
+
+    def for_layers(self, table: LayerTable) -> PrecisionPlan:
+        """The plan for a model's layers.
+
+        Raises:
+            PlanError: a named layer is none of the model's.
+        """
+        return uniform_plan(
+            table,
+            self.precision,
+            keep=self.keep,
+            protect=self.protect,
+            bos_aware=self.bos_aware,
+            split_shortcuts=self.split_shortcuts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What to measure the ranges on."""
+
+    prompts: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a run makes.
+
+    Attributes:
+        model: `emoji-turbo`, a diffusers folder, or a hub id.
+        targets: what to build for.
+        resolutions: pixels, ascending.
+        batch: images an engine makes at once.
+        plan: the precisions, in words or layer by layer.
+        ranges: what to measure them on, or a table that was measured before.
+    """
+
+    model: str
+    targets: tuple[Target, ...]
+    resolutions: tuple[int, ...]
+    batch: int
+    plan: Uniform | PrecisionPlan
+    ranges: Calibration | RangeTable
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether any layer may be quantized, so that its graph needs ranges."""
+        if isinstance(self.plan, Uniform):
+            return self.plan.precision.quantizes_weight
+        return any(precision.quantizes_weight for precision in self.plan.layers.values())
+
+    def plan_for(self, table: LayerTable) -> PrecisionPlan:
+        """The plan for a model's layers, checked against them.
+
+        Raises:
+            PlanError: layers are missing or unknown.
+            DigestError: the plan was made for another model.
+        """
+        plan = self.plan.for_layers(table) if isinstance(self.plan, Uniform) else self.plan
+        plan.check(table)
+        return plan
+
+    def check(self, source: SourceModel) -> None:
+        """Refuses what can be known to fail before any work.
+
+        Raises:
+            RequestError: a resolution that the model can't make, or a batch out of bounds.
+            TargetError: a builder that is missing, or a precision that a target can't hold.
+            DigestError: ranges of another model.
+        """
+        for resolution in self.resolutions:
+            source.check_resolution(resolution)
+        if not 1 <= self.batch <= _MAX_BATCH:
+            raise RequestError(f"batch {self.batch} is out of bounds; use 1 to {_MAX_BATCH} images")
+        if not self.targets:
+            raise TargetError("no target was named; use --target cpu, for example")
+        for target in self.targets:
+            require_builder(target)
+            self._check_precisions(target)
+
+    def _check_precisions(self, target: Target) -> None:
+        if isinstance(self.plan, PrecisionPlan):
+            target.check(self.plan)
+        elif not target.holds(self.plan.precision):
+            raise TargetError(
+                f"{target} can't hold {self.plan.precision}: it holds weights of 2 to 8 bits in INT8 and "
+                "activations of 8 bits, or floating point; choose --activation-bits 8 or 16"
+            )
+
+
+def read_prompts(path: Path, count: int) -> tuple[str, ...]:
+    """The first `count` prompts of a file, one a line; empty lines don't count.
+
+    Raises:
+        StorageError: the file can't be read.
+        ModelError: it is no UTF-8 text, or holds fewer prompts.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise StorageError(f"could not read the prompts {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no UTF-8 text ({error.reason}); give one prompt a line") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if len(prompts) < count or count < 1:
+        raise ModelError(
+            f"{path} holds {len(prompts)} prompts, and {count} were asked for; "
+            "choose --prompt-count between 1 and what it holds, or give a longer file"
+        )
+    return tuple(prompts[:count])
+
+
+def ascending(resolutions: Sequence[int]) -> tuple[int, ...]:
+    """Resolutions in order, each once."""
+    return tuple(sorted(set(resolutions)))

@@ -1,0 +1,77 @@
+"""`run`: from a model to a bundle, resumable; what is up to date is not made again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixdq.compiler.crew import execute
+from mixdq.compiler.pipeline import Goal, stages_of
+from mixdq.compiler.recipe import Recipe
+from mixdq.compiler.records import Book
+from mixdq.compiler.report import REPORT_FILE, write_report
+from mixdq.compiler.stages import Outcome, Watch
+from mixdq.configs.bundle import BUNDLE_FILE
+from mixdq.configs.errors import RequestError
+from mixdq.export.source import SourceModel, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run did.
+
+    Attributes:
+        outcome: the stages' records.
+        seconds: of the whole run.
+    """
+
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def was_up_to_date(self) -> bool:
+        """Whether there was nothing to do."""
+        return not self.outcome.ran
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    work: Path | None,
+    jobs: int,
+    watch: Watch,
+    goal: Goal = Goal.BUNDLE,
+    source: SourceModel | None = None,
+) -> Ran:
+    """Brings a bundle's folder up to date with a recipe.
+
+    Args:
+        recipe: what to make.
+        out: the bundle's folder.
+        work: the folder of what every plan of the model shares; None for `out/work`.
+        jobs: child processes at work at once.
+        watch: told how it goes.
+        goal: where to stop.
+        source: the recipe's model, if it is open already.
+
+    Raises:
+        MixdqError: bad input, a full disk, or a child that was killed; the next run goes on from there.
+    """
+    start = time.monotonic()
+    source = source or open_source(recipe.model)
+    recipe.check(source)
+    out = out.resolve()
+    work = (work or out / "work").resolve()
+    if work == out or work in out.parents:
+        raise RequestError(f"--work {work} must be another folder than --out {out}, and not around it")
+    with Book.open(out, out / BUNDLE_FILE) as out_book, Book.open(work) as work_book:
+        stages = stages_of(recipe, source, work_book, out_book, goal)
+        outcome = execute(stages, jobs=jobs, watch=watch)
+        ran = Ran(outcome, time.monotonic() - start)
+        if goal is Goal.BUNDLE:
+            out_book.prune(stage.name for stage in stages if stage.book is out_book)
+            if outcome.ran or not (out / REPORT_FILE).is_file():
+                write_report(out, work, outcome, ran.seconds)
+    return ran

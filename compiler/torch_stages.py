@@ -1,0 +1,99 @@
+"""The stages that need torch: layers, tokenizers, export, calibration; each runs in a child process.
+
+torch, diffusers and transformers take seconds to import, so these functions import them when they are
+called, and a run that finds everything up to date never does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from mixdq.compiler.stages import Made
+from mixdq.compiler.worker import Report
+from mixdq.configs.bundle import Component
+from mixdq.configs.files import writing
+from mixdq.configs.layers import LayerTable
+from mixdq.export.source import SourceModel, open_source
+
+TOKENIZERS = ("tokenizer", "tokenizer_2")
+
+
+def make_layers(report: Report, model: str, resolutions: tuple[int, ...], path: Path) -> Made:
+    """Lists the quantizable layers into `layers.json`; the value is the table's digest."""
+    table = find_layers(report, model, resolutions)
+    table.write(path)
+    return Made((path,), table.digest)
+
+
+def find_layers(report: Report, model: str, resolutions: tuple[int, ...]) -> LayerTable:
+    """The quantizable layers of a model."""
+    report("importing torch", 0, None)
+    from mixdq.export.layers import list_layers
+
+    report("listing", 0, None)
+    return list_layers(_source(model), resolutions)
+
+
+def make_tokenizers(report: Report, model: str, folder: Path) -> Made:
+    """Writes both tokenizers, each whole in one file: `tokenizer/tokenizer.json`, `tokenizer_2/…`."""
+    report("importing transformers", 0, None)
+    from transformers import CLIPTokenizer
+
+    files = []
+    for name in TOKENIZERS:
+        tokenizer = CLIPTokenizer.from_pretrained(_source(model).folder / name, local_files_only=True)
+        path = folder / name / "tokenizer.json"
+        with writing(path) as temporary:
+            tokenizer.backend_tokenizer.save(str(temporary))
+        files.append(path)
+    return Made(tuple(files))
+
+
+def make_export(report: Report, model: str, component: Component, batch: int, path: Path) -> Made:
+    """Exports a component: the graph at `path`, its weights beside it."""
+    report("importing torch", 0, None)
+    from mixdq.export.graph import export_component
+
+    report("exporting", 0, None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_component(_source(model), component, path, batch=batch)
+    return Made(tuple(sorted(path.parent.glob(f"{path.stem}.*"))))
+
+
+def make_ranges(
+    report: Report,
+    model: str,
+    layers: Path,
+    prompts: tuple[str, ...],
+    seed: int,
+    resolutions: tuple[int, ...],
+    path: Path,
+) -> Made:
+    """Runs the prompts and writes `ranges.json`; the value is the table's digest."""
+    report("importing torch", 0, None)
+    from mixdq.export.calibrate import calibrate
+
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        report("prompts", done, len(prompts) * len(resolutions))
+
+    ranges = calibrate(
+        _source(model),
+        LayerTable.read(layers),
+        prompts=prompts,
+        seed=seed,
+        resolutions=resolutions,
+        advance=advance,
+    )
+    ranges.write(path)
+    return Made((path,), ranges.digest)
+
+
+@cache
+def _source(model: str) -> SourceModel:
+    """The model, opened once a process: its weights are read for the digest."""
+    return open_source(model)
