@@ -14,6 +14,7 @@ from mixdq.compiler.built import Built
 from mixdq.compiler.engine_stages import GraphRecord
 from mixdq.compiler.recipe import Recipe
 from mixdq.compiler.records import StageRecord
+from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE, RANGES_FILE, RECIPE_FILE, SavedRecipe
 from mixdq.compiler.stages import Made
 from mixdq.compiler.torch_stages import TOKENIZERS
 from mixdq.compiler.worker import Report
@@ -27,18 +28,17 @@ from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Target
 from mixdq.export.source import SourceModel
 
-LAYERS_FILE, PLAN_FILE, RANGES_FILE = "layers.json", "plan.yaml", "ranges.json"
 
-
-def make_plan(report: Report, recipe: Recipe, layers: Path, root: Path) -> Made:
-    """Writes `plan.yaml` and `layers.json` of a bundle; the value is the plan's digest."""
+def make_plan(report: Report, recipe: Recipe, layers: Path, work: Path, root: Path) -> Made:
+    """Writes `plan.yaml`, `layers.json` and `recipe.json` of a bundle; the value is the plan's digest."""
     table = LayerTable.read(layers)
     plan = recipe.plan_for(table)
     for target in recipe.targets:
         target.check(plan)
     table.write(root / LAYERS_FILE)
     plan.write(root / PLAN_FILE)
-    return Made((root / LAYERS_FILE, root / PLAN_FILE), plan.digest)
+    SavedRecipe.of(recipe, work).write(root)
+    return Made((root / LAYERS_FILE, root / PLAN_FILE, root / RECIPE_FILE), plan.digest)
 
 
 def make_ranges_copy(report: Report, ranges: RangeTable | Path, root: Path) -> Made:

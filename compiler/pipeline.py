@@ -8,21 +8,23 @@ from enum import Enum, auto
 
 from mixdq.compiler.builders import builder_facts, installed_version
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
-from mixdq.compiler.paper_stages import (
-    LAYERS_FILE,
-    RANGES_FILE,
-    EnginePiece,
-    make_bundle,
-    make_plan,
-    make_ranges_copy,
-)
-from mixdq.compiler.recipe import Calibration, Recipe, Uniform
+from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
+from mixdq.compiler.recipe import Calibration, Recipe
 from mixdq.compiler.records import Book
+from mixdq.compiler.saved_recipe import LAYERS_FILE, RANGES_FILE, SavedRecipe
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Lane, Made, Results, Stage
-from mixdq.compiler.torch_stages import make_export, make_layers, make_ranges, make_tokenizers
+from mixdq.compiler.torch_stages import (
+    CalibrationOrder,
+    make_export,
+    make_layers,
+    make_ranges,
+    make_tokenizers,
+)
 from mixdq.compiler.worker import Call
 from mixdq.configs.bundle import Component
+from mixdq.configs.documents import to_plain
+from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect, Target
 from mixdq.export.source import SourceModel
@@ -35,9 +37,8 @@ _SIZED = (Component.UNET, Component.VAE_DECODER)
 
 
 class Goal(Enum):
-    """How far a run goes: to the calibrated ranges, to the graphs that builders read, or to the bundle."""
+    """How far a run goes: to the graphs that builders read, or to the bundle."""
 
-    RANGES = auto()
     GRAPHS = auto()
     BUNDLE = auto()
 
@@ -53,12 +54,10 @@ def stages_of(recipe: Recipe, source: SourceModel, work: Book, out: Book, goal: 
         goal: where to stop.
     """
     maker = _Maker(recipe, source, work, out)
-    if goal is Goal.RANGES:
-        return [maker.layers(), *maker.calibration("layers")]
     with_ranges = goal is Goal.BUNDLE or recipe.quantizes
     stages = [maker.layers(), maker.plan(), *(maker.export(component) for component in _EXPORTED)]
     if with_ranges:
-        stages += [*maker.calibration("plan"), maker.ranges()]
+        stages += [*maker.calibration(), maker.ranges()]
     if goal is Goal.BUNDLE:
         stages.append(maker.tokenizers())
     dialects = sorted({target.dialect for target in recipe.targets})
@@ -111,14 +110,14 @@ class _Maker:
         return Stage("layers", self._work, Lane.TORCH, (), lambda _: facts, lambda _: call)
 
     def plan(self) -> Stage:
-        recipe = self._recipe
-        choice = repr(recipe.plan) if isinstance(recipe.plan, Uniform) else recipe.plan.digest
-        call = Call(make_plan, (recipe, self._work.root / LAYERS_FILE, self._out.root))
+        recipe, layers = self._recipe, self._work.root / LAYERS_FILE
+        work = self._work.root
+        call = Call(make_plan, (recipe, layers, work, self._out.root))
 
         def facts(done: Results) -> Mapping[str, object]:
             return {
-                "plan": choice,
-                "targets": [str(target) for target in recipe.targets],
+                "plan": recipe.plan_for(LayerTable.read(layers)).digest,
+                "recipe": to_plain(SavedRecipe.of(recipe, work)),
                 "layers": done["layers"].digests,
                 "code": code_digest("mixdq.configs.plan", "mixdq.configs.target"),
             }
@@ -133,21 +132,21 @@ class _Maker:
         # After the plan only so that a wrong plan is refused before the long work.
         return Stage(_export(component), self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)
 
-    def calibration(self, after: str) -> list[Stage]:
+    def calibration(self) -> list[Stage]:
         """The stage that measures the ranges; none if the recipe brings them."""
         recipe, work = self._recipe, self._work.root
         calibration = recipe.ranges
         if isinstance(calibration, RangeTable):
             return []
-        arguments = (recipe.model, work / LAYERS_FILE, calibration.prompts, calibration.seed)
-        call = Call(make_ranges, (*arguments, recipe.resolutions, work / RANGES_FILE))
+        order = CalibrationOrder(recipe.model, calibration.prompts, calibration.seed, recipe.resolutions)
+        call = Call(make_ranges, (order, work / LAYERS_FILE, work / RANGES_FILE))
         facts = {
             **self._torch_facts,
             "prompts": calibration.prompts,
             "seed": calibration.seed,
             "resolutions": recipe.resolutions,
         }
-        return [Stage("calibrate", self._work, Lane.TORCH, (after,), lambda _: facts, lambda _: call)]
+        return [Stage("calibrate", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)]
 
     def ranges(self) -> Stage:
         given = self._recipe.ranges

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from mixdq.compiler import worker
 from mixdq.compiler.records import StageRecord
+
+T = TypeVar("T")
 
 
 class TerminalWatch:
@@ -61,3 +64,14 @@ def terminal_watch(console: Console) -> Iterator[TerminalWatch]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield TerminalWatch(progress)
+
+
+def child_on_terminal(name: str, function: Callable[..., T], *arguments: object) -> worker.Finished[T]:
+    """Runs a function in a child process, its progress on the terminal; see `run_in_child`."""
+    with terminal_watch(Console(stderr=True)) as watch:
+        watch.started(name)
+
+        def report(phase: str, done: int, total: int | None) -> None:
+            watch.progressed(name, worker.Progress(phase, done, total))
+
+        return worker.run_in_child(function, *arguments, report=report)

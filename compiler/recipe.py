@@ -16,6 +16,7 @@ from mixdq.configs.target import Target
 from mixdq.export.source import SourceModel
 
 _MAX_BATCH = 32
+_MOST_PROMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,12 @@ class Recipe:
             )
 
 
-def read_prompts(path: Path, count: int) -> tuple[str, ...]:
-    """The first `count` prompts of a file, one a line; empty lines don't count.
+def read_prompts(path: Path, count: int | None) -> tuple[str, ...]:
+    """The first prompts of a file, one a line; empty lines don't count.
+
+    Args:
+        path: the file.
+        count: how many; None for all, but at most 64.
 
     Raises:
         StorageError: the file can't be read.
@@ -132,12 +137,13 @@ def read_prompts(path: Path, count: int) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} is no UTF-8 text ({error.reason}); give one prompt a line") from error
     prompts = [line.strip() for line in lines if line.strip()]
-    if len(prompts) < count or count < 1:
+    wanted = min(len(prompts), _MOST_PROMPTS) if count is None else count
+    if not 1 <= wanted <= len(prompts):
         raise ModelError(
-            f"{path} holds {len(prompts)} prompts, and {count} were asked for; "
-            "choose --prompt-count between 1 and what it holds, or give a longer file"
+            f"{path} holds {len(prompts)} prompts, and {wanted} were asked for; "
+            "choose --prompt-count between 1 and what it holds, or give another file"
         )
-    return tuple(prompts[:count])
+    return tuple(prompts[:wanted])
 
 
 def ascending(resolutions: Sequence[int]) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ def run(
     work = (work or out / "work").resolve()
     if work == out or work in out.parents:
         raise RequestError(f"--work {work} must be another folder than --out {out}, and not around it")
-    with Book.open(out, out / BUNDLE_FILE) as out_book, Book.open(work) as work_book:
+    with Book.open(out, seal=out / BUNDLE_FILE) as out_book, Book.open(work) as work_book:
         stages = stages_of(recipe, source, work_book, out_book, goal)
         outcome = execute(stages, jobs=jobs, watch=watch)
         ran = Ran(outcome, time.monotonic() - start)
@@ -75,3 +75,15 @@ def run(
             if outcome.ran or not (out / REPORT_FILE).is_file():
                 write_report(out, work, outcome, ran.seconds)
     return ran
+
+
+def say_what_ran(out: Path, ran: Ran) -> None:
+    """Prints what a run did, and where it is."""
+    if ran.was_up_to_date:
+        print(f"nothing to do: {out} is up to date")
+        return
+    count = len(ran.outcome.results)
+    print(
+        f"{out}: {len(ran.outcome.ran)} of {count} stages in {ran.seconds:.1f} s, the rest was up to date; "
+        f"`mixdq-compile inspect {out}` shows it"
+    )

@@ -6,6 +6,7 @@ called, and a run that finds everything up to date never does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +15,20 @@ from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Component
 from mixdq.configs.files import writing
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.ranges import RangeTable
 from mixdq.export.source import SourceModel, open_source
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationOrder:
+    """What to run to measure the ranges."""
+
+    model: str
+    prompts: tuple[str, ...]
+    seed: int
+    resolutions: tuple[int, ...]
 
 
 def make_layers(report: Report, model: str, resolutions: tuple[int, ...], path: Path) -> Made:
@@ -61,16 +73,19 @@ def make_export(report: Report, model: str, component: Component, batch: int, pa
     return Made(tuple(sorted(path.parent.glob(f"{path.stem}.*"))))
 
 
-def make_ranges(
-    report: Report,
-    model: str,
-    layers: Path,
-    prompts: tuple[str, ...],
-    seed: int,
-    resolutions: tuple[int, ...],
-    path: Path,
-) -> Made:
+def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Path) -> Made:
     """Runs the prompts and writes `ranges.json`; the value is the table's digest."""
+    ranges = _calibrate(report, order, LayerTable.read(layers))
+    ranges.write(path)
+    return Made((path,), ranges.digest)
+
+
+def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
+    """The ranges of a model's layers over the prompts."""
+    return _calibrate(report, order, find_layers(report, order.model, order.resolutions))
+
+
+def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
     report("importing torch", 0, None)
     from mixdq.export.calibrate import calibrate
 
@@ -79,18 +94,16 @@ def make_ranges(
     def advance() -> None:
         nonlocal done
         done += 1
-        report("prompts", done, len(prompts) * len(resolutions))
+        report("prompts", done, len(order.prompts) * len(order.resolutions))
 
-    ranges = calibrate(
-        _source(model),
-        LayerTable.read(layers),
-        prompts=prompts,
-        seed=seed,
-        resolutions=resolutions,
+    return calibrate(
+        _source(order.model),
+        table,
+        prompts=order.prompts,
+        seed=order.seed,
+        resolutions=order.resolutions,
         advance=advance,
     )
-    ranges.write(path)
-    return Made((path,), ranges.digest)
 
 
 @cache

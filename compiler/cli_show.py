@@ -1,0 +1,90 @@
+"""The commands of `mixdq-compile` that show and decide: `layers`, `plan`, `inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mixdq.compiler import options as o
+from mixdq.compiler.inspect import inspect as describe
+from mixdq.compiler.layer_report import layer_tables
+from mixdq.compiler.paper_stages import summary_of
+from mixdq.compiler.progress import child_on_terminal
+from mixdq.compiler.recipe import Uniform
+from mixdq.compiler.saved_recipe import LAYERS_FILE
+from mixdq.compiler.torch_stages import find_layers
+from mixdq.configs.layers import LayerTable
+from mixdq.export.source import open_source
+
+show = typer.Typer()
+
+
+@show.command()
+def layers(
+    model: o.Model,
+    resolution: o.Resolutions = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print records instead of a table.")] = False,
+) -> None:
+    """List every quantizable layer: name, kind, role, group, shape, parameters, MACs, with totals."""
+    table = _table(model, resolution)
+    if as_json:
+        print(
+            json.dumps({"model": table.model.name, "digest": table.digest, "layers": table.rows()}, indent=1)
+        )
+        return
+    console = Console()
+    for part in layer_tables(table):
+        console.print(part)
+
+
+@show.command()
+def plan(
+    model: o.Model,
+    out: Annotated[Path, typer.Option("--out", help="The plan.yaml to write.")],
+    weight_bits: o.WeightBits = None,
+    activation_bits: o.ActivationBits = None,
+    keep: o.Keep = None,
+    protect: o.Protect = None,
+    no_protect: o.NoProtect = False,
+    no_bos_aware: o.NoBosAware = False,
+    no_split_shortcuts: o.NoSplit = False,
+) -> None:
+    """Write a uniform plan: one precision for all layers but those named."""
+    words = o.PlanWords(
+        None, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
+    )
+    uniform = words.plan(model)
+    assert isinstance(uniform, Uniform)
+    table = _table(model, None)
+    made = uniform.for_layers(table)
+    made.write(out)
+    print(f"{out}: {summary_of(made, table)}")
+
+
+@show.command()
+def inspect(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A bundle's folder, a plan, ranges, layers.json or an ONNX graph; or a model."),
+    ],
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Seconds and memory of a bundle's stages.")
+    ] = False,
+) -> None:
+    """Show a bundle, plan, range table, layer table or ONNX graph at a glance."""
+    console = Console()
+    for part in describe(path, timings=timings):
+        console.print(part)
+
+
+def _table(model: str, resolutions: list[int] | None) -> LayerTable:
+    """The layers of a model; of a folder that holds its `layers.json`, without loading torch."""
+    file = Path(model) / LAYERS_FILE
+    if file.is_file() and resolutions is None:
+        return LayerTable.read(file)
+    source = open_source(model)
+    return child_on_terminal("layers", find_layers, model, o.resolutions_of(source, resolutions)).value
