@@ -1,0 +1,45 @@
+"""`mixdq-eval`: the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from mixdq.configs.console import run_app
+
+app = typer.Typer(
+    name="mixdq-eval",
+    help="Judge what mixdq-compile built.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Judge what mixdq-compile built."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for bundles, samples.png and report.json.")],
+    model: Annotated[str, typer.Option(help="emoji-turbo, a diffusers folder, or a hub id.")] = "emoji-turbo",
+    seed: Annotated[int, typer.Option(min=0, help="The noise of the first picture.")] = 0,
+) -> None:
+    """Compile a model three times, draw eight prompts with each, compare speed, size and pictures."""
+    # The compiler's libraries take seconds to import: not for --help.
+    from mixdq.eval.demo import demo as run_demo
+
+    console = Console()
+    report = run_demo(model, out, seed, console)
+    console.print(report.table())
+    console.print(f"pictures: {out / 'samples.png'}   figures: {out / 'report.json'}", highlight=False)
+
+
+def main() -> NoReturn:
+    """The command line."""
+    run_app(app)

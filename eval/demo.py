@@ -1,0 +1,90 @@
+"""The demo: one model at three precisions, as pictures side by side and as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from mixdq.compiler.report import RunReport
+from mixdq.configs.presets import preset_for
+from mixdq.eval.comparison import Pictures, compare
+from mixdq.eval.grid import Cell, Sheet
+from mixdq.eval.report import DemoReport, Row
+from mixdq.eval.variants import RTX, compile_variant, rtx_obstacle, variants
+from mixdq.runtime import load
+
+PROMPTS = (
+    "red apple",
+    "sleepy cat",
+    "pizza",
+    "sunflower",
+    "rocket",
+    "fox",
+    "hot beverage",
+    "mushroom",
+)
+_ROUNDS = 7
+
+
+def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
+    """Compiles a model three times, draws the same pictures with each, and compares them.
+
+    Writes into `out` the bundles (`full`, `naive`, `mixdq`), `samples.png` and `report.json`. What is up to
+    date is not compiled again.
+
+    Args:
+        model: `emoji-turbo`, or another model that the compiler takes.
+        out: a folder.
+        seed: of the first prompt's noise; the next prompt has the next one.
+        console: where to show progress.
+
+    Raises:
+        MixdqError: bad input, a full disk, or no model of that name.
+    """
+    preset = preset_for(model)
+    ways = variants(preset.protect)
+    obstacle = rtx_obstacle()
+    seconds = {}
+    for way in ways:
+        console.rule(way.name, align="left", style="dim")
+        seconds[way.name] = compile_variant(
+            way, model, preset, out, with_rtx=obstacle is None, console=console
+        )
+    console.rule("pictures", align="left", style="dim")
+    pipelines = {way.name: load(out / way.folder) for way in ways}
+    seeds = tuple(range(seed, seed + len(PROMPTS)))
+    compared = compare(pipelines, PROMPTS, seeds, _ROUNDS)
+    made = RunReport.read(out / ways[-1].folder)
+    report = DemoReport(
+        model=pipelines[ways[0].name].bundle.model.name,
+        prompts=PROMPTS,
+        seeds=seeds,
+        rows=compared.rows,
+        compile_s=seconds,
+        rtx=f"engines for {RTX}, built here and not run" if obstacle is None else f"not built: {obstacle}",
+        machine=made.machine,
+        versions=made.versions,
+    )
+    sample_sheet(report, compared.pictures).save(out / "samples.png")
+    report.write(out / "report.json")
+    return report
+
+
+def sample_sheet(report: DemoReport, pictures: Mapping[str, Pictures]) -> Sheet:
+    """The largest pictures: a row a prompt, a column a variant, the PSNR under each."""
+    resolution = max(row.resolution for row in report.rows)
+    rows = [row for row in report.rows if row.resolution == resolution]
+
+    def cell(row: Row, index: int) -> Cell:
+        caption = f"{row.similarity.psnr_db[index]:.1f} dB" if row.similarity else "reference"
+        return Cell(pictures[row.variant][resolution][index], caption)
+
+    return Sheet(
+        title=f"{report.model}, one step, {resolution} by {resolution} pixels, ONNX Runtime",
+        columns=tuple(row.variant for row in rows),
+        rows=tuple(
+            (prompt, tuple(cell(row, index) for row in rows)) for index, prompt in enumerate(report.prompts)
+        ),
+    )

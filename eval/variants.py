@@ -1,0 +1,89 @@
+"""The three ways in which the demo compiles one model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from mixdq.compiler.builders import require_builder
+from mixdq.compiler.progress import terminal_watch
+from mixdq.compiler.recipe import Calibration, Recipe, Uniform, read_prompts
+from mixdq.compiler.run import run
+from mixdq.configs.errors import TargetError
+from mixdq.configs.layers import LayerName
+from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.presets import Preset
+from mixdq.configs.target import Target
+
+RTX = Target.parse("rtx:sm89")
+_CPU = Target.parse("cpu")
+_CALIBRATION_PROMPTS = 32
+_CALIBRATION_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way of compiling: the folder of its bundle, its name for people, its plan."""
+
+    folder: str
+    name: str
+    plan: Uniform
+    for_rtx: bool
+
+
+def variants(protect: tuple[LayerName, ...]) -> tuple[Variant, Variant, Variant]:
+    """Full precision, W8A8 without any of MixDQ's measures, and W8A8 with all of them.
+
+    Args:
+        protect: the layers whose activation MixDQ leaves in floating point.
+    """
+    w8a8 = Precision(8, 8)
+    return (
+        Variant("full", "full precision", Uniform(FP16, (), (), False, False), for_rtx=True),
+        Variant("naive", "W8A8, naive", Uniform(w8a8, (), (), False, False), for_rtx=False),
+        Variant("mixdq", "W8A8, MixDQ", Uniform(w8a8, (), protect, True, True), for_rtx=True),
+    )
+
+
+def rtx_obstacle() -> str | None:
+    """Why engines for RTX can't be built here, or None if they can."""
+    try:
+        require_builder(RTX)
+    except TargetError as error:
+        return str(error)
+    return None
+
+
+def compile_variant(
+    variant: Variant, model: str, preset: Preset, out: Path, *, with_rtx: bool, console: Console
+) -> float:
+    """Brings a variant's bundle up to date; all variants share the export and the calibration.
+
+    Args:
+        variant: what to compile.
+        model: the model's name, folder or hub id.
+        preset: resolutions and calibration prompts.
+        out: the demo's folder.
+        with_rtx: whether RTX engines can be built here.
+        console: where to show progress.
+
+    Returns:
+        Seconds, or 0 if there was nothing to do.
+
+    Raises:
+        MixdqError: see `mixdq.compiler.run.run`.
+    """
+    recipe = Recipe(
+        model=model,
+        targets=(_CPU, RTX) if with_rtx and variant.for_rtx else (_CPU,),
+        resolutions=preset.resolutions,
+        batch=1,
+        plan=variant.plan,
+        ranges=Calibration(read_prompts(preset.prompts_file, _CALIBRATION_PROMPTS), _CALIBRATION_SEED),
+    )
+    with terminal_watch(console) as watch:
+        ran = run(recipe, out / variant.folder, work=out / "work", jobs=os.cpu_count() or 1, watch=watch)
+    return 0.0 if ran.was_up_to_date else round(ran.seconds, 1)
