@@ -13,6 +13,7 @@ from mixdq.eval.comparison import Pictures, compare
 from mixdq.eval.grid import Cell, Sheet
 from mixdq.eval.report import DemoReport, Row
 from mixdq.eval.variants import RTX, compile_variant, rtx_obstacle, variants
+from mixdq.export.source import open_source
 from mixdq.runtime import load
 
 PROMPTS = (
@@ -43,15 +44,13 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
     Raises:
         MixdqError: bad input, a full disk, or no model of that name.
     """
-    preset = preset_for(model)
-    ways = variants(preset.protect)
+    source = open_source(model)
+    ways = variants(preset_for(model).protect)
     obstacle = rtx_obstacle()
     seconds = {}
     for way in ways:
         console.rule(way.name, align="left", style="dim")
-        seconds[way.name] = compile_variant(
-            way, model, preset, out, with_rtx=obstacle is None, console=console
-        )
+        seconds[way.name] = compile_variant(way, source, out, with_rtx=obstacle is None, console=console)
     console.rule("pictures", align="left", style="dim")
     pipelines = {way.name: load(out / way.folder) for way in ways}
     seeds = tuple(range(seed, seed + len(PROMPTS)))

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from mixdq.compiler.builders import require_builder
+from mixdq.compiler.options import calibration_of, jobs_of, resolutions_of
 from mixdq.compiler.progress import terminal_watch
-from mixdq.compiler.recipe import Calibration, Recipe, Uniform, read_prompts
+from mixdq.compiler.recipe import Recipe, Uniform
 from mixdq.compiler.run import run
 from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerName
 from mixdq.configs.precision import FP16, Precision
-from mixdq.configs.presets import Preset
 from mixdq.configs.target import Target
+from mixdq.export.source import SourceModel
 
 RTX = Target.parse("rtx:sm89")
 _CPU = Target.parse("cpu")
-_CALIBRATION_PROMPTS = 32
 _CALIBRATION_SEED = 0
 
 
@@ -58,14 +57,13 @@ def rtx_obstacle() -> str | None:
 
 
 def compile_variant(
-    variant: Variant, model: str, preset: Preset, out: Path, *, with_rtx: bool, console: Console
+    variant: Variant, source: SourceModel, out: Path, *, with_rtx: bool, console: Console
 ) -> float:
     """Brings a variant's bundle up to date; all variants share the export and the calibration.
 
     Args:
         variant: what to compile.
-        model: the model's name, folder or hub id.
-        preset: resolutions and calibration prompts.
+        source: the model; its preset decides resolutions and calibration prompts.
         out: the demo's folder.
         with_rtx: whether RTX engines can be built here.
         console: where to show progress.
@@ -77,13 +75,15 @@ def compile_variant(
         MixdqError: see `mixdq.compiler.run.run`.
     """
     recipe = Recipe(
-        model=model,
+        model=str(source.folder),
         targets=(_CPU, RTX) if with_rtx and variant.for_rtx else (_CPU,),
-        resolutions=preset.resolutions,
+        resolutions=resolutions_of(source, None),
         batch=1,
         plan=variant.plan,
-        ranges=Calibration(read_prompts(preset.prompts_file, _CALIBRATION_PROMPTS), _CALIBRATION_SEED),
+        ranges=calibration_of(source.identity.name, None, None, _CALIBRATION_SEED),
     )
     with terminal_watch(console) as watch:
-        ran = run(recipe, out / variant.folder, work=out / "work", jobs=os.cpu_count() or 1, watch=watch)
+        ran = run(
+            recipe, out / variant.folder, work=out / "work", jobs=jobs_of(None), watch=watch, source=source
+        )
     return 0.0 if ran.was_up_to_date else round(ran.seconds, 1)
