@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,14 +101,13 @@ def _parse_yaml(text: str) -> object:
     return yaml.load(text, Loader=_UniqueKeyLoader)
 
 
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    adapter: TypeAdapter[T] = _cached_adapter(kind)
-    return adapter
-
-
-@cache
-def _cached_adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _noun(kind: type[Any]) -> str:

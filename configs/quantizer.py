@@ -108,7 +108,8 @@ def dequantize_weight(integers: IntArray, scales: FloatArray, *, axis: int) -> n
 def quantize(values: FloatArray, scale: FloatArray | np.float32, zero_point: int, grid: Grid) -> IntArray:
     """Real numbers to integers: divide in FP32, round half to even, add the zero point, saturate."""
     rounded = np.rint(values.astype(np.float32) / scale)
-    return np.clip(rounded + zero_point, grid.minimum, grid.maximum).astype(grid.dtype)
+    integers: IntArray = np.clip(rounded + zero_point, grid.minimum, grid.maximum).astype(grid.dtype)
+    return integers
 
 
 def dequantize(

@@ -65,19 +65,21 @@ def export_component(source: SourceModel, component: Component, path: Path, *, b
 
 
 def _export(example: _Example, component: Component) -> ir.Model:
+    symbolic = {name: example.symbolic.get(name) for name in example.inputs}
     with torch.no_grad(), _quiet():
         try:
+            # Exported here and not by torch.onnx.export, which renames the symbols of inputs and leaves
+            # those of the values between as they were.
+            traced = torch.export.export(example.module, (), kwargs=example.inputs, dynamic_shapes=symbolic)
             program = torch.onnx.export(
-                example.module,
-                kwargs=example.inputs,
-                dynamic_shapes={name: example.symbolic.get(name) for name in example.inputs},
+                traced,
                 output_names=example.outputs,
                 opset_version=OPSET,
                 optimize=True,
                 dynamo=True,
                 verbose=False,
             )
-        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+        except (torch.onnx.OnnxExporterError, torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
             raise GraphError(f"the exporter could not trace {component}: {str(error)[:300]}") from error
     assert program is not None
     model: ir.Model = program.model

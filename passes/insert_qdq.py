@@ -1,0 +1,139 @@
+"""Quantize/dequantize pairs, from the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from mixdq.configs.layers import LayerSpec, LayerTable
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.quantizer import (
+    ActivationQuantizer,
+    activation_quantizer,
+    quantize_weight,
+    weight_scales,
+)
+from mixdq.configs.ranges import Range, RangeTable
+from mixdq.configs.target import Dialect
+from mixdq.passes.errors import GraphFormError
+from mixdq.passes.layers import (
+    LayerNode,
+    add_initializer,
+    drop_unused,
+    is_bos_aware,
+    is_split,
+    layer_nodes,
+    new_node,
+    nodes_of,
+)
+
+
+class InsertQdqPass(ir.passes.InPlacePass):
+    """Quantizes exactly the layers of the plan, and nothing else.
+
+    Weights become INT8 constants with a DequantizeLinear (per output channel); activations get a pair
+    QuantizeLinear, DequantizeLinear (per tensor), one pair for all layers that read one tensor with one
+    range. Scales have the graph's floating-point type: TensorRT types a DQ's output by its scale.
+    """
+
+    def __init__(self, plan: PrecisionPlan, table: LayerTable, ranges: RangeTable, dialect: Dialect) -> None:
+        self.plan = plan
+        self.table = table
+        self.ranges = ranges
+        self.dialect = dialect
+
+    def __str__(self) -> str:
+        return f"InsertQdqPass({self.plan.digest[:12]}, {self.dialect})"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Inserts the pairs layer by layer."""
+        nodes = layer_nodes(model.graph)
+        shared: dict[tuple[int, Range, int], ir.Value] = {}
+        modified = False
+        for layer in self.table:
+            precision = self.plan[layer.name]
+            if not precision.quantizes_weight:
+                continue
+            modified = True
+            parts = nodes_of(nodes, layer, self.plan)
+            for part, values in zip(parts, input_ranges(layer, self.plan, self.ranges), strict=True):
+                self._quantize_weight(model.graph, part, precision.weight_bits)
+                if precision.quantizes_activation:
+                    key = (id(part.activation), values, precision.activation_bits)
+                    if key not in shared:
+                        shared[key] = self._quantize_activation(model.graph, part, values, key[2])
+                    part.node.replace_input_with(0, shared[key])
+        return ir.passes.PassResult(model, modified)
+
+    def _quantize_weight(self, graph: ir.Graph, layer: LayerNode, bits: int) -> None:
+        original = layer.weight
+        array = layer.weight_array().astype(np.float32)
+        axis, name = layer.channel_axis, f"{layer.name}.weight"
+        scales = weight_scales(array, bits, axis=axis, scale_type=self.dialect.float_type)
+        integers = quantize_weight(array, scales, bits, axis=axis)
+        stored = add_initializer(graph, f"{name}.quantized", integers)
+        scale = add_initializer(graph, f"{name}.scale", scales.astype(self.dialect.float_type))
+        node = new_node(
+            "DequantizeLinear",
+            f"{name}.dequantized",
+            [stored, scale],
+            dtype=self._float,
+            shape=original.shape,
+            attributes={"axis": axis},
+        )
+        graph.insert_before(layer.node, node)
+        layer.node.replace_input_with(1, node.outputs[0])
+        drop_unused(graph, original)
+
+    def _quantize_activation(self, graph: ir.Graph, layer: LayerNode, values: Range, bits: int) -> ir.Value:
+        if bits != 8:
+            raise GraphFormError(f"{layer.name} asks for {bits}-bit activations: Q/DQ graphs hold 8 bits")
+        quantizer = activation_quantizer(
+            values, bits, symmetric=self.dialect.symmetric, scale_type=self.dialect.float_type
+        )
+        name, activation = f"{layer.name}.input", layer.activation
+        scale, zero_point = self._parameters(graph, name, quantizer)
+        assert zero_point.dtype is not None
+        quantize = new_node(
+            "QuantizeLinear",
+            f"{name}.quantized",
+            [activation, scale, zero_point],
+            dtype=zero_point.dtype,
+            shape=activation.shape,
+        )
+        dequantize = new_node(
+            "DequantizeLinear",
+            f"{name}.dequantized",
+            [quantize.outputs[0], scale, zero_point],
+            dtype=self._float,
+            shape=activation.shape,
+        )
+        graph.insert_before(layer.node, [quantize, dequantize])
+        return dequantize.outputs[0]
+
+    def _parameters(
+        self, graph: ir.Graph, name: str, quantizer: ActivationQuantizer
+    ) -> tuple[ir.Value, ir.Value]:
+        scale = np.asarray(quantizer.scale, dtype=self.dialect.float_type)
+        zero_point = np.asarray(quantizer.zero_point, dtype=quantizer.grid.dtype)
+        return (
+            add_initializer(graph, f"{name}.scale", scale),
+            add_initializer(graph, f"{name}.zero_point", zero_point),
+        )
+
+    @property
+    def _float(self) -> ir.DataType:
+        return ir.DataType.from_numpy(np.dtype(self.dialect.float_type))
+
+
+def input_ranges(layer: LayerSpec, plan: PrecisionPlan, ranges: RangeTable) -> tuple[Range, ...]:
+    """The range of each of a layer's quantized inputs under a plan: one, or two for a split shortcut."""
+    measured = ranges[layer.name]
+    if is_split(layer, plan):
+        return measured
+    whole = measured[0]
+    for other in measured[1:]:
+        whole |= other
+    if layer.reads_text and not is_bos_aware(layer, plan):
+        whole |= ranges.bos_range
+    return (whole,)
