@@ -15,6 +15,9 @@ from mixdq.configs.layers import ModelIdentity
 BUNDLE_FILE = "bundle.json"
 BUNDLE_VERSION = 1
 
+DOWNSAMPLING_METADATA = "mixdq.downsampling"
+"""Metadata of an exported graph: pixels per latent pixel along one side."""
+
 
 class Component(StrEnum):
     """A network of the pipeline."""

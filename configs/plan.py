@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from mixdq.configs.documents import STRICT, read_yaml, to_plain
 from mixdq.configs.errors import DigestError, PlanError
 from mixdq.configs.files import sha256_of_text, write_text
-from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.precision import FP16, Precision
 
 
@@ -45,6 +45,14 @@ class PrecisionPlan:
 
     def __getitem__(self, name: LayerName) -> Precision:
         return self.layers[name]
+
+    def takes_bos_out(self, layer: LayerSpec) -> bool:
+        """Whether token 0 leaves this layer: a quantized projection of the text embedding."""
+        return self.bos_aware and layer.reads_text and self[layer.name].quantizes_weight
+
+    def splits(self, layer: LayerSpec) -> bool:
+        """Whether this layer's input is divided: an up-block's shortcut that is quantized at all."""
+        return self.split_shortcuts and layer.split is not None and self[layer.name].quantizes_weight
 
     def check(self, table: LayerTable) -> None:
         """Refuses a plan that is not total over a model's layers, or was made for another model.

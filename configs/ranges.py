@@ -11,7 +11,11 @@ from pydantic.dataclasses import dataclass
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import DigestError, ModelError
 from mixdq.configs.files import sha256_of_text, write_text
-from mixdq.configs.layers import LayerName, LayerTable, ModelIdentity
+from mixdq.configs.layers import LayerName, LayerSpec, LayerTable, ModelIdentity
+from mixdq.configs.plan import PrecisionPlan
+
+BOS_TOLERANCE = 1e-3
+"""The relative change of the text embedding's row 0 up to which it counts as constant."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -43,7 +47,9 @@ class RangeTable:
         model: the model that was run.
         layers_digest: `LayerTable.digest` of its architecture.
         calibration: the prompts, seed and resolutions.
-        bos: row 0 of the text embedding (`cross_attention_dim` values), the same for every prompt.
+        bos: row 0 of the text embedding (`cross_attention_dim` values) of the first prompt.
+        bos_change: the most that row 0 changed over the prompts, relative to its largest magnitude.
+        bos_range: what row 0 ranges over.
         layers: per layer one range, or two for a shortcut that can be split (first half, second half).
             Layers that read the text embedding are measured without row 0.
     """
@@ -52,6 +58,8 @@ class RangeTable:
     layers_digest: str
     calibration: CalibrationRun
     bos: tuple[float, ...]
+    bos_change: float
+    bos_range: Range
     layers: Mapping[LayerName, tuple[Range, ...]]
     version: int = 1
 
@@ -63,10 +71,31 @@ class RangeTable:
     def __getitem__(self, name: LayerName) -> tuple[Range, ...]:
         return self.layers[name]
 
-    @property
-    def bos_range(self) -> Range:
-        """The range of the BOS row alone."""
-        return Range(min(self.bos), max(self.bos))
+    def input_ranges(self, layer: LayerSpec, plan: PrecisionPlan) -> tuple[Range, ...]:
+        """The range of each of a layer's quantized inputs under a plan: one, or two if the plan splits it."""
+        measured = self[layer.name]
+        if plan.splits(layer):
+            return measured
+        whole = measured[0]
+        for other in measured[1:]:
+            whole |= other
+        if layer.reads_text and not plan.takes_bos_out(layer):
+            whole |= self.bos_range
+        return (whole,)
+
+    def constant_bos(self) -> tuple[float, ...]:
+        """Row 0 of the text embedding, if it is the same for every prompt.
+
+        Raises:
+            ModelError: it is not; BOS-aware quantization would be wrong.
+        """
+        if self.bos_change > BOS_TOLERANCE:
+            raise ModelError(
+                f"row 0 of {self.model.name}'s text embedding changes with the prompt (by "
+                f"{self.bos_change:.2g} of its maximum; constant is at most {BOS_TOLERANCE}): its text encoders are not causal or "
+                "were changed, so a constant in its place would be wrong; use --no-bos-aware"
+            )
+        return self.bos
 
     def check(self, table: LayerTable) -> None:
         """Refuses ranges that were measured on another model.

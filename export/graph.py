@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from mixdq.configs.bundle import Component
+from mixdq.configs.bundle import DOWNSAMPLING_METADATA, Component
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 from mixdq.export.layers import unet_inputs
@@ -58,6 +58,7 @@ def export_component(source: SourceModel, component: Component, path: Path, *, b
     """
     example = _EXAMPLES[component](source, batch)
     model = _export(example, component)
+    model.metadata_props[DOWNSAMPLING_METADATA] = str(source.downsampling)
     weights = path.with_suffix(".weights")
     with writing(path) as temporary, writing(weights) as temporary_weights:
         ir.save(model, temporary, external_data=temporary_weights.name)

@@ -9,10 +9,14 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers.utils import logging as transformers_logging
 
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import ModelError
 from mixdq.export.source import SUBFOLDERS, SourceModel
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 _CLASSES: dict[Component, Any] = {
     Component.TEXT_ENCODER: CLIPTextModel,
@@ -118,7 +122,11 @@ _DIFFUSERS = (Component.UNET, Component.VAE_DECODER)
 def _check_loading(source: SourceModel, subfolder: str, loading: dict[str, Any]) -> None:
     faults = [
         f"{word} {', '.join(map(str, sorted(loading[key])[:10]))} ({len(loading[key])} in all)"
-        for key, word in (("missing_keys", "missing"), ("unexpected_keys", "unknown"), ("mismatched_keys", "wrongly shaped"))
+        for key, word in (
+            ("missing_keys", "missing"),
+            ("unexpected_keys", "unknown"),
+            ("mismatched_keys", "wrongly shaped"),
+        )
         if loading.get(key)
     ]
     if faults:

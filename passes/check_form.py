@@ -10,7 +10,7 @@ from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.target import Dialect
 from mixdq.passes.errors import GraphFormError
-from mixdq.passes.layers import LayerNode, is_bos_aware, layer_nodes, nodes_of
+from mixdq.passes.layers import LayerNode, layer_nodes, nodes_of
 from mixdq.passes.precompute_bos import TOKENS_NAME, bos_constant_name
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -52,7 +52,7 @@ class CheckFormPass(ir.passes.InPlacePass):
             for part in nodes_of(nodes, layer, self.plan):
                 yield from _weight_faults(part, precision.quantizes_weight)
                 yield from self._activation_faults(part, precision.quantizes_activation)
-                if is_bos_aware(layer, self.plan):
+                if self.plan.takes_bos_out(layer):
                     yield from _bos_faults(graph, layer, part)
 
     def _activation_faults(self, part: LayerNode, quantized: bool) -> Iterator[str]:

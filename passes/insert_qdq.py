@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from mixdq.configs.layers import LayerSpec, LayerTable
+from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quantizer import (
     ActivationQuantizer,
@@ -20,8 +20,6 @@ from mixdq.passes.layers import (
     LayerNode,
     add_initializer,
     drop_unused,
-    is_bos_aware,
-    is_split,
     layer_nodes,
     new_node,
     nodes_of,
@@ -56,7 +54,7 @@ class InsertQdqPass(ir.passes.InPlacePass):
                 continue
             modified = True
             parts = nodes_of(nodes, layer, self.plan)
-            for part, values in zip(parts, input_ranges(layer, self.plan, self.ranges), strict=True):
+            for part, values in zip(parts, self.ranges.input_ranges(layer, self.plan), strict=True):
                 self._quantize_weight(model.graph, part, precision.weight_bits)
                 if precision.quantizes_activation:
                     key = (id(part.activation), values, precision.activation_bits)
@@ -124,16 +122,3 @@ class InsertQdqPass(ir.passes.InPlacePass):
     @property
     def _float(self) -> ir.DataType:
         return ir.DataType.from_numpy(np.dtype(self.dialect.float_type))
-
-
-def input_ranges(layer: LayerSpec, plan: PrecisionPlan, ranges: RangeTable) -> tuple[Range, ...]:
-    """The range of each of a layer's quantized inputs under a plan: one, or two for a split shortcut."""
-    measured = ranges[layer.name]
-    if is_split(layer, plan):
-        return measured
-    whole = measured[0]
-    for other in measured[1:]:
-        whole |= other
-    if layer.reads_text and not is_bos_aware(layer, plan):
-        whole |= ranges.bos_range
-    return (whole,)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from mixdq.configs.layers import LayerName, LayerSpec
+from mixdq.configs.layers import LayerSpec
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.passes.errors import GraphFormError
 
@@ -76,17 +76,7 @@ def nodes_of(graph: Mapping[str, LayerNode], layer: LayerSpec, plan: PrecisionPl
 
 def part_names(layer: LayerSpec, plan: PrecisionPlan) -> tuple[str, ...]:
     """The names of a layer's nodes under a plan."""
-    return (f"{layer.name}.0", f"{layer.name}.1") if is_split(layer, plan) else (layer.name,)
-
-
-def is_split(layer: LayerSpec, plan: PrecisionPlan) -> bool:
-    """Whether a plan divides this layer's input: an up-block's shortcut that is quantized at all."""
-    return plan.split_shortcuts and layer.split is not None and plan[layer.name].quantizes_weight
-
-
-def is_bos_aware(layer: LayerSpec, plan: PrecisionPlan) -> bool:
-    """Whether a plan takes token 0 out of this layer: a quantized projection of the text embedding."""
-    return plan.bos_aware and layer.reads_text and plan[layer.name].quantizes_weight
+    return (f"{layer.name}.0", f"{layer.name}.1") if plan.splits(layer) else (layer.name,)
 
 
 def add_initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
@@ -125,12 +115,6 @@ def drop_unused(graph: ir.Graph, constant: ir.Value) -> None:
     """Removes a constant that nothing reads any more."""
     if constant.name is not None and not constant.uses():
         del graph.initializers[constant.name]
-
-
-def layer_named(name: str) -> LayerName:
-    """The layer that a node name belongs to, be it whole or one half of a split shortcut."""
-    base, _, part = name.rpartition(".")
-    return LayerName(base if part in ("0", "1") and base.endswith("conv_shortcut") else name)
 
 
 def _some(value: ir.Value | None) -> ir.Value:

@@ -34,7 +34,7 @@ def unet_pipeline(
     steps: list[ir.passes.PassBase] = [MendConcatPass(), NameLayersPass(table), *_plain(dialect)]
     if ranges is not None:
         steps += [
-            PrecomputeBosPass(plan, table, ranges.bos),
+            PrecomputeBosPass(plan, table, ranges),
             SplitShortcutsPass(plan, table),
             InsertQdqPass(plan, table, ranges, dialect),
         ]

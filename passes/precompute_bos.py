@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.ranges import RangeTable
 from mixdq.passes.errors import GraphFormError
-from mixdq.passes.layers import LayerNode, add_initializer, is_bos_aware, layer_nodes, new_node
+from mixdq.passes.layers import LayerNode, add_initializer, layer_nodes, new_node
 
 TEXT_INPUT = "encoder_hidden_states"
 """The graph's input that holds the text embedding, `[batch, tokens, channels]`."""
@@ -32,19 +31,21 @@ class PrecomputeBosPass(ir.passes.InPlacePass):
     the graph's own type: `[batch, 1, channels]` a layer.
     """
 
-    def __init__(self, plan: PrecisionPlan, table: LayerTable, bos: Sequence[float]) -> None:
-        self.layers = [layer for layer in table if is_bos_aware(layer, plan)]
-        self.bos = np.asarray(bos, dtype=np.float64)
+    def __init__(self, plan: PrecisionPlan, table: LayerTable, ranges: RangeTable) -> None:
+        self.layers = [layer for layer in table if plan.takes_bos_out(layer)]
+        self.ranges = ranges
 
     def __str__(self) -> str:
         return f"PrecomputeBosPass({len(self.layers)} layers)"
 
     def requires(self, model: ir.Model) -> None:
-        """Every layer reads the text input directly, and the BOS row has its width.
+        """The BOS row is constant, and every layer reads the text input directly at its width.
 
         Raises:
-            GraphFormError: it does not.
+            ModelError: the BOS row changes with the prompt.
+            GraphFormError: a layer reads something else.
         """
+        bos = self.ranges.constant_bos() if self.layers else ()
         nodes = layer_nodes(model.graph)
         for layer in self.layers:
             if layer.name not in nodes:
@@ -54,8 +55,8 @@ class PrecomputeBosPass(ir.passes.InPlacePass):
                     f"{layer.name} reads {nodes[layer.name].activation.name}, not {TEXT_INPUT}: "
                     "the pass ran before, or this is no cross-attention of SDXL's form"
                 )
-            if (wanted := layer.weight_shape[1]) != self.bos.size:
-                raise GraphFormError(f"the BOS row has {self.bos.size} values, {layer.name} reads {wanted}")
+            if (wanted := layer.weight_shape[1]) != len(bos):
+                raise GraphFormError(f"the BOS row has {len(bos)} values, {layer.name} reads {wanted}")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """One Slice for all layers; per layer a constant and a Concat."""
@@ -63,8 +64,9 @@ class PrecomputeBosPass(ir.passes.InPlacePass):
             return ir.passes.PassResult(model, modified=False)
         nodes = layer_nodes(model.graph)
         tokens = _slice_tokens(model.graph)
+        bos = np.asarray(self.ranges.constant_bos(), dtype=np.float64)
         for layer in self.layers:
-            _split_tokens(model.graph, nodes[layer.name], tokens, self.bos)
+            _split_tokens(model.graph, nodes[layer.name], tokens, bos)
         return ir.passes.PassResult(model, modified=True)
 
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.passes.errors import GraphFormError
-from mixdq.passes.layers import LayerNode, add_initializer, drop_unused, is_split, layer_nodes, new_node
+from mixdq.passes.layers import LayerNode, add_initializer, drop_unused, layer_nodes, new_node
 
 
 class SplitShortcutsPass(ir.passes.InPlacePass):
@@ -19,7 +19,7 @@ class SplitShortcutsPass(ir.passes.InPlacePass):
     """
 
     def __init__(self, plan: PrecisionPlan, table: LayerTable) -> None:
-        self.layers = [layer for layer in table if is_split(layer, plan)]
+        self.layers = [layer for layer in table if plan.splits(layer)]
 
     def __str__(self) -> str:
         return f"SplitShortcutsPass({len(self.layers)} layers)"

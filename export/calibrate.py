@@ -1,0 +1,118 @@
+"""Calibration: run prompts through the model and record what each layer's input ranges over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixdq.configs.errors import ModelError
+from mixdq.configs.files import sha256_of_text
+from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
+from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
+from mixdq.export.layers import quantizable
+from mixdq.export.reference import ReferencePipeline, unit_noise
+from mixdq.export.source import SourceModel
+
+_BATCH = 8
+
+
+def calibrate(
+    source: SourceModel,
+    table: LayerTable,
+    *,
+    prompts: Sequence[str],
+    seed: int,
+    resolutions: Sequence[int],
+    advance: Callable[[], None],
+) -> RangeTable:
+    """Measures the ranges of all layers over prompts and resolutions, in FP32, at one step.
+
+    Args:
+        source: the checked model folder.
+        table: its layers.
+        prompts: at least one.
+        seed: of the initial noise; each resolution and batch draws its own.
+        resolutions: pixels; the ranges cover all of them.
+        advance: called after every batch of up to eight prompts (see `batches`).
+
+    Raises:
+        ModelError: no prompts, or values that are not finite.
+    """
+    if not prompts:
+        raise ModelError("calibration needs at least one prompt; the prompt file is empty")
+    pipeline = ReferencePipeline(source)
+    observer = _Observer(pipeline.unet, table)
+    for resolution in resolutions:
+        source.check_resolution(resolution)
+        for start in range(0, len(prompts), _BATCH):
+            batch = prompts[start : start + _BATCH]
+            noise = unit_noise(source, len(batch), resolution, seed + 100_003 * start + resolution)
+            pipeline.latents(batch, noise, resolution)
+            advance()
+    rows = observer.bos_rows()
+    run = CalibrationRun(len(prompts), sha256_of_text("\n".join(prompts)), seed, tuple(resolutions))
+    return RangeTable(
+        model=table.model,
+        layers_digest=table.digest,
+        calibration=run,
+        bos=tuple(rows[0].tolist()),
+        bos_change=float((rows - rows[0]).abs().max() / rows[0].abs().max()),
+        bos_range=Range(float(rows.min()), float(rows.max())),
+        layers=observer.ranges(),
+    )
+
+
+def batches(prompts: int, resolutions: int) -> int:
+    """How often `calibrate` calls `advance`."""
+    return -(-prompts // _BATCH) * resolutions
+
+
+class _Observer:
+    """Hooks that record every layer's input range and the text embedding's first row."""
+
+    def __init__(self, unet: nn.Module, table: LayerTable) -> None:
+        self._extremes: dict[tuple[LayerName, int], tuple[Tensor, Tensor]] = {}
+        self._bos_rows: list[Tensor] = []
+        modules = dict(quantizable(unet))
+        for layer in table:
+            modules[layer.name].register_forward_pre_hook(self._hook(layer))
+        unet.register_forward_pre_hook(self._see_text, with_kwargs=True)
+
+    def ranges(self) -> dict[LayerName, tuple[Range, ...]]:
+        """The ranges by layer, halves in order."""
+        ranges: dict[LayerName, tuple[Range, ...]] = {}
+        for (name, _), (low, high) in sorted(self._extremes.items(), key=lambda item: item[0][1]):
+            if not (bool(torch.isfinite(low)) and bool(torch.isfinite(high))):
+                raise ModelError(f"the input of {name} is not finite on the calibration prompts")
+            ranges[name] = (*ranges.get(name, ()), Range(float(low), float(high)))
+        return ranges
+
+    def bos_rows(self) -> Tensor:
+        """The text embedding's first row for every prompt and resolution, `[N, C]`."""
+        return torch.cat(self._bos_rows)
+
+    def _hook(self, layer: LayerSpec) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def observe(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            for index, part in enumerate(quantized_parts(layer, inputs[0])):
+                low, high = torch.aminmax(part)
+                if (seen := self._extremes.get((layer.name, index))) is not None:
+                    low, high = torch.minimum(low, seen[0]), torch.maximum(high, seen[1])
+                self._extremes[layer.name, index] = (low, high)
+
+        return observe
+
+    def _see_text(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        text: Tensor = named["encoder_hidden_states"]
+        self._bos_rows.append(text[:, 0].clone())
+
+
+def quantized_parts(layer: LayerSpec, activation: Tensor) -> tuple[Tensor, ...]:
+    """What of a layer's input is quantized: without token 0 of the text, or in the shortcut's two halves."""
+    if layer.reads_text:
+        return (activation[:, 1:],)
+    if layer.split is not None:
+        return (activation[:, : layer.split], activation[:, layer.split :])
+    return (activation,)
