@@ -14,7 +14,7 @@ from mixdq.compiler import options as o
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
-from mixdq.compiler.recipe import Calibration, Recipe, Uniform
+from mixdq.compiler.recipe import Recipe, Uniform
 from mixdq.compiler.run import run as bring_up_to_date
 from mixdq.compiler.run import say_what_ran
 from mixdq.compiler.saved_recipe import SavedRecipe
@@ -146,7 +146,7 @@ def export(
         resolutions=o.resolutions_of(source, resolution),
         batch=batch,
         plan=Uniform(FP16, (), (), bos_aware=False, split_shortcuts=False),
-        ranges=Calibration((), 0),
+        ranges=o.calibration_of(model, None, None, o.DEFAULT_SEED),
     )
     _make(recipe, source, out, work, jobs, Goal.GRAPHS)
 

@@ -60,7 +60,7 @@ class _Crew:
         self.intervals: dict[str, _Interval] = {}
         self._jobs = jobs
         self._watch = watch
-        self._torch: Worker | None = None
+        self._idle_torch: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -68,9 +68,7 @@ class _Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        workers = {running.worker for running in self.running.values()}
-        if self._torch is not None:
-            workers.add(self._torch)
+        workers = [running.worker for running in self.running.values()] + self._idle_torch
         for worker in workers:
             worker.interrupt()
         for worker in workers:
@@ -111,11 +109,7 @@ class _Crew:
         return True
 
     def _has_place(self, stage: Stage) -> bool:
-        if stage.lane is Lane.HERE:
-            return True
-        if stage.lane is Lane.TORCH and any(r.stage.lane is Lane.TORCH for r in self.running.values()):
-            return False
-        return len(self.running) < self._jobs
+        return stage.lane is Lane.HERE or len(self.running) < self._jobs
 
     def _start(self, stage: Stage, key: str) -> None:
         stage.book.begin()
@@ -125,11 +119,9 @@ class _Crew:
         worker.submit(stage.call(self.results))
 
     def _worker_for(self, stage: Stage) -> Worker:
-        if stage.lane is not Lane.TORCH:
-            return Worker()
-        if self._torch is None:
-            self._torch = Worker()
-        return self._torch
+        if stage.lane is Lane.TORCH and self._idle_torch:
+            return self._idle_torch.pop()
+        return Worker()
 
     def _do_here(self, stage: Stage, key: str) -> None:
         stage.book.begin()
@@ -145,9 +137,11 @@ class _Crew:
         self._record(stage, running.key, message.value, running.start, message.peak_mib)
         if stage.lane is not Lane.TORCH:
             running.worker.stop()
-        elif self._torch is not None and all(s.lane is not Lane.TORCH for s in self.pending.values()):
-            self._torch.stop()
-            self._torch = None
+            return
+        self._idle_torch.append(running.worker)
+        if all(other.lane is not Lane.TORCH for other in self.pending.values()):
+            while self._idle_torch:
+                self._idle_torch.pop().stop()
 
     def _record(self, stage: Stage, key: str, made: Made, start: float, peak_mib: float | None) -> None:
         end = time.monotonic()

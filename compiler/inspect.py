@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from mixdq.compiler.inspect_bundle import show_bundle, show_timings
-from mixdq.compiler.inspect_graph import show_graph
+from mixdq.compiler.inspect_graph import show_graph, show_unets
 from mixdq.compiler.inspect_plan import show_plan, show_ranges
 from mixdq.compiler.layer_report import layer_totals
 from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE, RANGES_FILE
@@ -47,8 +47,7 @@ def _folder(root: Path, timings: bool) -> Iterator[RenderableType]:
         yield from show_bundle(root, Bundle.read(root))
     elif (root / PLAN_FILE).is_file():
         yield from show_plan(PrecisionPlan.read(root / PLAN_FILE), _table_beside(root / PLAN_FILE))
-        for graph in sorted(root.glob("onnx/*/*.onnx")):
-            yield from show_graph(graph)
+        yield from show_unets(root)
     elif (root / LAYERS_FILE).is_file():
         yield layer_totals(LayerTable.read(root / LAYERS_FILE))
     else:

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
-from mixdq.compiler.inspect_graph import show_graph
+from mixdq.compiler.inspect_graph import show_unets
 from mixdq.compiler.inspect_plan import show_plan
 from mixdq.compiler.report import RunReport
 from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE
 from mixdq.compiler.text_maxima import show_maxima
-from mixdq.configs.bundle import Bundle, Component
+from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import DigestError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
@@ -35,9 +35,7 @@ def show_bundle(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
         )
     yield from show_plan(plan, LayerTable.read(root / LAYERS_FILE))
     yield _engines(root, bundle)
-    for folder in sorted((root / "onnx").iterdir()):
-        for graph in sorted(folder.glob(f"{Component.UNET}*.onnx"))[:1]:
-            yield from show_graph(graph)
+    yield from show_unets(root)
     yield from show_maxima(root, bundle)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
+from mixdq.configs.bundle import Component
 from mixdq.configs.errors import GraphError
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ def _splits(graph: ir.Graph) -> dict[str, tuple[int, int]]:
         ):
             channels.setdefault(name, []).append(int(weight.shape.numpy()[1]))
     return {name: (parts[0], parts[1]) for name, parts in channels.items() if len(parts) == 2}
+
+
+def show_unets(root: Path) -> Iterator[RenderableType]:
+    """One UNet graph of each dialect in a bundle's folder: the resolutions differ in their shapes alone."""
+    for folder in sorted((root / "onnx").iterdir()):
+        for graph in sorted(folder.glob(f"{Component.UNET}*.onnx"))[:1]:
+            yield from show_graph(graph)
 
 
 def show_graph(path: Path) -> Iterator[RenderableType]:

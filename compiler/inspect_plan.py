@@ -59,7 +59,8 @@ def show_ranges(ranges: RangeTable, table: LayerTable | None) -> Iterator[Render
     run = ranges.calibration
     yield (
         f"ranges {ranges.digest[:12]} of {ranges.model.name} ({ranges.model.digest[:12]}): "
-        f"{len(ranges.layers)} layers, {run.prompts} prompts at {', '.join(map(str, run.resolutions))}, seed {run.seed}"
+        f"{len(ranges.layers)} layers, {run.prompts} prompts at {', '.join(map(str, run.resolutions))}, "
+        f"seed {run.seed}"
     )
     text = [
         bound

@@ -29,10 +29,9 @@ from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect, Target
 from mixdq.export.source import SourceModel
 
-# The VAE first: its engines can be built while torch still works.
-_EXPORTED = (Component.VAE_DECODER, Component.TEXT_ENCODER, Component.TEXT_ENCODER_2, Component.UNET)
-# The UNet first: its engines take longest.
-_BUILT = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
+# The UNet first: it takes longest at every stage.
+_ORDER = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
+_MODULES = ("mixdq.export.source", "mixdq.export.modules")
 _SIZED = (Component.UNET, Component.VAE_DECODER)
 
 
@@ -55,15 +54,17 @@ def stages_of(recipe: Recipe, source: SourceModel, work: Book, out: Book, goal: 
     """
     maker = _Maker(recipe, source, work, out)
     with_ranges = goal is Goal.BUNDLE or recipe.quantizes
-    stages = [maker.layers(), maker.plan(), *(maker.export(component) for component in _EXPORTED)]
+    unet, *others = (maker.export(component) for component in _ORDER)
+    stages = [maker.layers(), maker.plan(), unet]
     if with_ranges:
         stages += [*maker.calibration(), maker.ranges()]
+    stages += others
     if goal is Goal.BUNDLE:
         stages.append(maker.tokenizers())
     dialects = sorted({target.dialect for target in recipe.targets})
-    stages += [maker.graphs(c, dialect, with_ranges) for c in _BUILT for dialect in dialects]
+    stages += [maker.graphs(c, dialect, with_ranges) for c in _ORDER for dialect in dialects]
     if goal is Goal.BUNDLE:
-        engines = [_Engine(c, r, t) for c in _BUILT for t in recipe.targets for r in maker.sizes(c)]
+        engines = [_Engine(c, r, t) for c in _ORDER for t in recipe.targets for r in maker.sizes(c)]
         stages += [maker.engine(engine) for engine in engines]
         stages.append(maker.bundle(engines))
     return stages
@@ -95,7 +96,6 @@ class _Maker:
             "model": source.identity.digest,
             "name": source.identity.name,
             "packages": [installed_version(n) for n in ("torch", "diffusers", "transformers", "onnxscript")],
-            "code": code_digest("mixdq.export", "mixdq.compiler.torch_stages"),
         }
 
     def sizes(self, component: Component) -> tuple[int | None, ...]:
@@ -103,7 +103,11 @@ class _Maker:
         return self._recipe.resolutions if component in _SIZED else (None,)
 
     def layers(self) -> Stage:
-        facts = {**self._torch_facts, "resolutions": self._recipe.resolutions}
+        facts = {
+            **self._torch_facts,
+            "resolutions": self._recipe.resolutions,
+            "code": code_digest(*_MODULES, "mixdq.export.layers"),
+        }
         call = Call(
             make_layers, (self._recipe.model, self._recipe.resolutions, self._work.root / LAYERS_FILE)
         )
@@ -127,7 +131,11 @@ class _Maker:
     def export(self, component: Component) -> Stage:
         path = self._work.root / "source" / f"{component}.onnx"
         batch = self._recipe.batch
-        facts = {**self._torch_facts, "batch": batch}
+        facts = {
+            **self._torch_facts,
+            "batch": batch,
+            "code": code_digest(*_MODULES, "mixdq.export.layers", "mixdq.export.graph"),
+        }
         call = Call(make_export, (self._recipe.model, component, batch, path))
         # After the plan only so that a wrong plan is refused before the long work.
         return Stage(_export(component), self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)
@@ -145,6 +153,7 @@ class _Maker:
             "prompts": calibration.prompts,
             "seed": calibration.seed,
             "resolutions": recipe.resolutions,
+            "code": code_digest("mixdq.export", "mixdq.configs.ranges"),
         }
         return [Stage("calibrate", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)]
 

@@ -20,7 +20,8 @@ class Lane(Enum):
 
     `HERE`: in the main process; for what takes milliseconds.
     `FRESH`: in a child process of its own.
-    `TORCH`: in the one child process that imports torch, which takes seconds; one stage at a time.
+    `TORCH`: in a child process that other stages of this lane use after it, because importing torch takes
+    seconds.
     """
 
     HERE = auto()

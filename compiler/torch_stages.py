@@ -87,14 +87,14 @@ def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
 
 def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
     report("importing torch", 0, None)
-    from mixdq.export.calibrate import calibrate
+    from mixdq.export.calibrate import batches, calibrate
 
-    done = 0
+    done, total = 0, batches(len(order.prompts), len(order.resolutions))
 
     def advance() -> None:
         nonlocal done
         done += 1
-        report("prompts", done, len(order.prompts) * len(order.resolutions))
+        report("batches of prompts", done, total)
 
     return calibrate(
         _source(order.model),

