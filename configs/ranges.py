@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -61,7 +62,7 @@ class RangeTable:
     bos_change: float
     bos_range: Range
     layers: Mapping[LayerName, tuple[Range, ...]]
-    version: int = 1
+    version: Literal[1] = 1
 
     @cached_property
     def digest(self) -> str:
@@ -92,8 +93,9 @@ class RangeTable:
         if self.bos_change > BOS_TOLERANCE:
             raise ModelError(
                 f"row 0 of {self.model.name}'s text embedding changes with the prompt (by "
-                f"{self.bos_change:.2g} of its maximum; constant is at most {BOS_TOLERANCE}): its text encoders are not causal or "
-                "were changed, so a constant in its place would be wrong; use --no-bos-aware"
+                f"{self.bos_change:.2g} of its maximum; constant is at most {BOS_TOLERANCE}): its text "
+                "encoders are not causal or were changed, so a constant in its place would be wrong; use "
+                "--no-bos-aware"
             )
         return self.bos
 

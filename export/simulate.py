@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,13 @@ class SimulatedLayer(nn.Module):
             first: Tensor = self.original(activation[:, :1])
             return torch.cat([first, self._quantized(activation[:, 1:])], dim=1)
         return self._quantized(activation)
+
+    def __getattr__(self, name: str) -> Any:
+        # diffusers reads sizes off its layers (`add_embedding.linear_1.in_features`).
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("original"), name)
 
     def _quantized(self, activation: Tensor) -> Tensor:
         parts = _halves(activation, self.split)
