@@ -40,7 +40,7 @@ def show_bundle(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
 
 
 def _engines(root: Path, bundle: Bundle) -> Table:
-    view = Table("engine", "target", "resolution", "MB", "weights beside it, MB", "built by", "built for")
+    view = Table("engine", "target", "pixels", "MB", "+ weights", "built by", "for")
     for engine in bundle.engines:
         for file in (engine.file, *engine.weights):
             file.check(root)

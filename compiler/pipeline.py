@@ -32,6 +32,10 @@ from mixdq.export.source import SourceModel
 # The UNet first: it takes longest at every stage.
 _ORDER = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
 _MODULES = ("mixdq.export.source", "mixdq.export.modules")
+_BUILDER_MODULES = {
+    Dialect.ORT: "mixdq.compiler.ort_builder",
+    Dialect.TENSORRT: "mixdq.compiler.tensorrt_builder",
+}
 _SIZED = (Component.UNET, Component.VAE_DECODER)
 
 
@@ -214,7 +218,7 @@ class _Maker:
             return {
                 "graph": [graphs.digest_of(path) for path in (record.graph, *record.weights)],
                 "builder": builder_facts(engine.target),
-                "code": code_digest("mixdq.compiler.tensorrt_builder", "mixdq.compiler.ort_builder"),
+                "code": code_digest(_BUILDER_MODULES[engine.target.dialect]),
             }
 
         def call(done: Results) -> Call[Made]:

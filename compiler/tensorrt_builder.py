@@ -70,6 +70,7 @@ def build_tensorrt(
     if not parser.parse_from_file(str(graph)):
         raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser)}")
     _check_inputs(trt, network, graph, inputs)
+    _let_attention_decompose(trt, network)
     with _interruptible() as interrupted:
         config = _config(trt, builder, target)
         config.progress_monitor = _monitor(trt, report, interrupted)
@@ -137,6 +138,17 @@ def _check_inputs(trt: Any, network: Any, graph: Path, expected: Sequence[Tensor
     wanted = {spec.name: (spec.dtype, spec.shape) for spec in expected}
     if found != wanted:
         raise GraphError(f"{graph.name} takes {found}, expected {wanted}; export the model again")
+
+
+def _let_attention_decompose(trt: Any, network: Any) -> None:
+    # TensorRT refuses an Attention node for which it has no fused kernel (a single head, say), unless the
+    # node is marked so; where it has one, the engine is the same. Older versions know no such nodes.
+    attention = getattr(trt.LayerType, "ATTENTION_OUTPUT", None)
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if attention is not None and layer.type == attention:
+            layer.__class__ = trt.IAttentionOutputLayer
+            layer.attention.decomposable = True
 
 
 def _error_log(trt: Any) -> Any:
