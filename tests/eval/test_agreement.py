@@ -1,0 +1,56 @@
+"""The quantized graph of emoji-turbo against its torch simulation."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.ranges import RangeTable
+from mixdq.configs.target import Dialect
+from mixdq.eval.agreement import Agreement, measure_agreement, sqnr_db
+from mixdq.export.source import open_source
+
+LAYER_FLOOR_DB = 60.0
+
+
+def _measure(bundle: Path, graph: Path) -> Agreement:
+    return measure_agreement(
+        open_source("emoji-turbo"),
+        graph,
+        table=LayerTable.read(bundle / "layers.json"),
+        plan=PrecisionPlan.read(bundle / "plan.yaml"),
+        ranges=RangeTable.read(bundle / "ranges.json"),
+        dialect=Dialect.ORT,
+        resolution=128,
+        prompt="red apple",
+        seed=3,
+    )
+
+
+def test_sqnr_by_hand_and_of_equal_arrays() -> None:
+    assert sqnr_db(np.array([1.0, 1.9]), np.array([1.0, 2.0])) == pytest.approx(10 * np.log10(5 / 0.01))
+    assert sqnr_db(np.ones(2), np.ones(2)) == 200.0
+
+
+def test_every_quantized_layer_agrees_with_the_simulation_on_the_same_input(emoji_w8a8: Path) -> None:
+    agreement = _measure(emoji_w8a8, emoji_w8a8 / "onnx" / "ort" / "unet-128.onnx")
+    plan = PrecisionPlan.read(emoji_w8a8 / "plan.yaml")
+    assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}
+    assert min(agreement.layers.values()) >= LAYER_FLOOR_DB
+    # As a whole, graph and simulation differ no more than two correct kernel sets do, give or take 6 dB.
+    assert agreement.noise_prediction >= agreement.kernel_spread - 6
+    assert agreement.image >= agreement.image_spread - 6
+
+
+def test_a_wrong_scale_is_found_in_its_layer(emoji_w8a8: Path, tmp_path: Path) -> None:
+    model = ir.external_data.load_to_model(ir.load(emoji_w8a8 / "onnx" / "ort" / "unet-128.onnx"))
+    victim = LayerName("mid_block.resnets.0.conv1")
+    scale = model.graph.initializers[f"{victim}.weight.scale"]
+    assert scale.const_value is not None
+    scale.const_value = ir.tensor(scale.const_value.numpy() * np.float32(1.01), name=scale.name)
+    ir.save(model, tmp_path / "broken.onnx")
+    agreement = _measure(emoji_w8a8, tmp_path / "broken.onnx")
+    assert [name for name, value in agreement.layers.items() if value < LAYER_FLOOR_DB] == [victim]

@@ -1,0 +1,62 @@
+"""Weights that do not fit their configuration, or are not finite, are refused by name."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mixdq.configs.bundle import Component
+from mixdq.configs.errors import ModelError
+from mixdq.export.modules import load_module
+from mixdq.export.source import SourceModel, open_source
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+NAME = "decoder.conv_out.bias"
+
+
+def _rewrite(model: Path, tensors: dict[str, torch.Tensor]) -> SourceModel:
+    path = model / "vae" / WEIGHTS
+    path.unlink()
+    save_file(tensors, path, metadata={"format": "pt"})
+    return open_source(str(model))
+
+
+def _tensors(model: Path) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = load_file(model / "vae" / WEIGHTS)
+    return tensors
+
+
+def test_a_component_loads_in_the_type_asked_for(emoji: SourceModel) -> None:
+    vae = load_module(emoji, Component.VAE_DECODER, torch.float32)
+    assert {parameter.dtype for parameter in vae.parameters()} == {torch.float32}
+    assert not vae.training
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(model_copy: Path, bad: float) -> None:
+    tensors = _tensors(model_copy)
+    tensors[NAME][1] = bad
+    source = _rewrite(model_copy, tensors)
+    with pytest.raises(ModelError, match=f"NaN or infinity in {NAME}"):
+        load_module(source, Component.VAE_DECODER, torch.float32)
+
+
+def test_a_missing_tensor_is_named(model_copy: Path) -> None:
+    tensors = _tensors(model_copy)
+    del tensors[NAME]
+    source = _rewrite(model_copy, tensors)
+    with pytest.raises(ModelError, match=f"missing {NAME}"):
+        load_module(source, Component.VAE_DECODER, torch.float32)
+
+
+def test_an_unknown_tensor_is_named(model_copy: Path) -> None:
+    source = _rewrite(model_copy, _tensors(model_copy) | {"decoder.extra": torch.zeros(1)})
+    with pytest.raises(ModelError, match=r"unknown decoder\.extra"):
+        load_module(source, Component.VAE_DECODER, torch.float32)
+
+
+def test_a_wrongly_shaped_tensor_is_named(model_copy: Path) -> None:
+    source = _rewrite(model_copy, _tensors(model_copy) | {NAME: torch.zeros(7)})
+    with pytest.raises(ModelError, match=NAME):
+        load_module(source, Component.VAE_DECODER, torch.float32)
