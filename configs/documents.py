@@ -49,7 +49,7 @@ def read_json(kind: type[T], path: Path, error: type[MixdqError]) -> T:
         error: the file is no JSON or has the wrong form.
         StorageError: the file can't be read.
     """
-    return parse(kind, _load(path, json.loads, json.JSONDecodeError, "JSON", error), str(path), error)
+    return parse(kind, _load(path, json.loads, "JSON", error), str(path), error)
 
 
 def read_yaml(kind: type[T], path: Path, error: type[MixdqError]) -> T:
@@ -59,16 +59,10 @@ def read_yaml(kind: type[T], path: Path, error: type[MixdqError]) -> T:
         error: the file is no YAML, repeats a key or has the wrong form.
         StorageError: the file can't be read.
     """
-    return parse(kind, _load(path, _parse_yaml, yaml.YAMLError, "YAML", error), str(path), error)
+    return parse(kind, _load(path, _parse_yaml, "YAML", error), str(path), error)
 
 
-def _load(
-    path: Path,
-    parser: Callable[[str], object],
-    fault_type: type[Exception],
-    form: str,
-    error: type[MixdqError],
-) -> object:
+def _load(path: Path, parser: Callable[[str], object], form: str, error: type[MixdqError]) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as fault:
@@ -79,7 +73,9 @@ def _load(
         raise error(f"{path} is not {form}: it is no UTF-8 text ({fault.reason})") from fault
     try:
         return parser(text)
-    except fault_type as fault:
+    # Beside their own errors both parsers let through Python's: a date that is none, a number of 5000 digits,
+    # brackets nested too deep.
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
         reason = " ".join(str(fault).split())
         raise error(f"{path} is not valid {form}: {reason}") from fault
 
@@ -91,6 +87,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise ConstructorError(None, None, "a list or mapping is no key", key_node.start_mark)
             if key in seen:
                 raise ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
             seen.add(key)

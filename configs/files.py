@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mixdq.configs.errors import StorageError
@@ -33,7 +33,8 @@ def writing(path: Path) -> Iterator[Path]:
             remove(path)
         temporary.replace(path)
     except OSError as error:
-        remove(temporary)
+        with suppress(OSError):  # where nothing could be written, removing fails as well
+            remove(temporary)
         raise StorageError(
             f"could not write {path}: {error.strerror or error}; nothing was changed there. "
             "Free some space or choose another folder, then run the same command again: it resumes"

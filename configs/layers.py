@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import NewType
+from typing import Literal, NewType
 
 from pydantic.dataclasses import dataclass
 
@@ -117,7 +117,7 @@ class LayerTable:
 
     model: ModelIdentity
     layers: tuple[LayerSpec, ...]
-    version: int = 1
+    version: Literal[1] = 1
 
     def __iter__(self) -> Iterator[LayerSpec]:
         return iter(self.layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic.dataclasses import dataclass
@@ -36,7 +37,7 @@ class PrecisionPlan:
     bos_aware: bool
     split_shortcuts: bool
     layers: Mapping[LayerName, Precision]
-    version: int = 1
+    version: Literal[1] = 1
 
     @cached_property
     def digest(self) -> str:
