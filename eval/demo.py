@@ -26,7 +26,7 @@ PROMPTS = (
     "hot beverage",
     "mushroom",
 )
-_ROUNDS = 7
+_ROUNDS = 5
 
 
 def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:

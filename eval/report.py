@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mixdq.configs.documents import STRICT, to_json
@@ -87,12 +88,15 @@ class DemoReport:
     def table(self) -> Table:
         """The measurements at a glance."""
         table = Table(
-            title=f"{self.model}: one step, batch 1", caption=self._caption(), caption_justify="left"
+            title=f"{self.model}: one step, batch 1",
+            caption=self._caption(),
+            caption_justify="left",
+            box=SIMPLE_HEAD,
         )
         table.add_column("pixels", justify="right")
-        table.add_column("UNet")
-        for heading in ("UNet ms", "picture ms", "ONNX MB", "RTX MB", "PSNR dB", "SSIM"):
-            table.add_column(heading, justify="right")
+        table.add_column("UNet", no_wrap=True)
+        for heading in ("UNet ms", "all ms", "ONNX MB", "RTX MB", "PSNR dB", "SSIM"):
+            table.add_column(heading, justify="right", no_wrap=True)
         previous = None
         for row in self.rows:
             if previous not in (None, row.resolution):
@@ -104,8 +108,9 @@ class DemoReport:
     def _caption(self) -> str:
         machine = ", ".join((self.machine["processor"], f"{self.machine['cores']} cores"))
         return (
-            f"Milliseconds: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}. "
-            f"RTX: {self.rtx}. PSNR and SSIM: mean over {len(self.prompts)} prompts against full precision."
+            f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
+            f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
+            f"{len(self.prompts)} prompts against full precision."
         )
 
 

@@ -1,4 +1,4 @@
-"""A real bundle of tiny real graphs, whose pictures can be worked out by hand."""
+"""Bundles for all tests: a tiny one whose pictures can be worked out by hand, and compiled emoji-turbo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from onnx import helper
 from onnx.parser import parse_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from mixdq.compiler.progress import SilentWatch
+from mixdq.compiler.recipe import Calibration, Recipe, Uniform, read_prompts
+from mixdq.compiler.run import run
 from mixdq.configs.bundle import (
     Bundle,
     Component,
@@ -22,6 +25,9 @@ from mixdq.configs.bundle import (
     TensorSpec,
 )
 from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.presets import preset_for
+from mixdq.configs.target import Target
 
 BATCH = 2
 TOKENS = 77
@@ -174,3 +180,40 @@ def swap_engine(tiny_bundle: Path) -> SwapEngine:
         replace(bundle, engines=engines).write(tiny_bundle)
 
     return swap
+
+
+EMOJI_RESOLUTIONS = (128, 192)
+
+
+def _compile_emoji(out: Path, plan: Uniform) -> Path:
+    recipe = Recipe(
+        model="emoji-turbo",
+        targets=(Target.parse("cpu"),),
+        resolutions=EMOJI_RESOLUTIONS,
+        batch=1,
+        plan=plan,
+        ranges=Calibration(read_prompts(preset_for("emoji-turbo").prompts_file, 8), seed=0),
+    )
+    run(recipe, out, work=out.parent / "work", jobs=2, watch=SilentWatch())
+    return out
+
+
+@pytest.fixture(scope="session")
+def emoji_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the bundles of emoji-turbo and, in `work`, what they share; read only."""
+    return tmp_path_factory.mktemp("emoji")
+
+
+@pytest.fixture(scope="session")
+def emoji_full(emoji_folder: Path) -> Path:
+    """emoji-turbo at full precision for the CPU, at 128 and 192 pixels; read only."""
+    plan = Uniform(FP16, keep=(), protect=(), bos_aware=False, split_shortcuts=False)
+    return _compile_emoji(emoji_folder / "full", plan)
+
+
+@pytest.fixture(scope="session")
+def emoji_w8a8(emoji_folder: Path) -> Path:
+    """emoji-turbo at W8A8 as MixDQ does it, for the CPU, at 128 and 192 pixels; read only."""
+    protect = preset_for("emoji-turbo").protect
+    plan = Uniform(Precision(8, 8), keep=(), protect=protect, bos_aware=True, split_shortcuts=True)
+    return _compile_emoji(emoji_folder / "w8a8", plan)
