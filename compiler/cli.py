@@ -125,7 +125,7 @@ def build(
     recipe = saved.recipe(folder)
     if target:
         recipe = replace(recipe, targets=o.targets_of(target))
-    _make(recipe, open_source(recipe.model), folder, Path(saved.work), jobs, Goal.BUNDLE)
+    _make(recipe, open_source(recipe.model), folder, folder / saved.work, jobs, Goal.BUNDLE)
 
 
 @app.command()

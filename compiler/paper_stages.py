@@ -37,7 +37,7 @@ def make_plan(report: Report, recipe: Recipe, layers: Path, work: Path, root: Pa
         target.check(plan)
     table.write(root / LAYERS_FILE)
     plan.write(root / PLAN_FILE)
-    SavedRecipe.of(recipe, work).write(root)
+    SavedRecipe.of(recipe, work, root).write(root)
     return Made((root / LAYERS_FILE, root / PLAN_FILE, root / RECIPE_FILE), plan.digest)
 
 

@@ -125,7 +125,7 @@ class _Maker:
         def facts(done: Results) -> Mapping[str, object]:
             return {
                 "plan": recipe.plan_for(LayerTable.read(layers)).digest,
-                "recipe": to_plain(SavedRecipe.of(recipe, work)),
+                "recipe": to_plain(SavedRecipe.of(recipe, work, self._out.root)),
                 "layers": done["layers"].digests,
                 "code": code_digest("mixdq.configs.plan", "mixdq.configs.target"),
             }

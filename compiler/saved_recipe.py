@@ -25,7 +25,7 @@ class SavedRecipe:
 
     Attributes:
         model: the model, a folder by its full path.
-        work: the folder that the recipe's runs share.
+        work: the folder that the recipe's runs share; relative if it is inside this one.
         targets: what to build for.
         resolutions: pixels.
         batch: images at once.
@@ -42,13 +42,13 @@ class SavedRecipe:
     seed: int | None
 
     @classmethod
-    def of(cls, recipe: Recipe, work: Path) -> SavedRecipe:
+    def of(cls, recipe: Recipe, work: Path, root: Path) -> SavedRecipe:
         """The file form of a recipe."""
         is_folder = shipped_model(recipe.model) is None and Path(recipe.model).is_dir()
         given = recipe.ranges if isinstance(recipe.ranges, Calibration) else None
         return cls(
             model=str(Path(recipe.model).resolve()) if is_folder else recipe.model,
-            work=str(work),
+            work=str(work.relative_to(root) if work.is_relative_to(root) else work),
             targets=tuple(str(target) for target in recipe.targets),
             resolutions=recipe.resolutions,
             batch=recipe.batch,

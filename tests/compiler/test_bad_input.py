@@ -1,0 +1,332 @@
+"""Bad input through the real command: one clear line, exit code 2, nothing changed or half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mixdq.compiler.records import STAGES_FILE
+from mixdq.configs.bundle import Bundle
+from mixdq.configs.layers import LayerTable
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Change = Callable[[Path], None]
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], pattern: str) -> None:
+    """The last line of stderr is the one error; the lines of finished stages may stand before it."""
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(pattern, errors[0]), errors[0]
+
+
+def half_written(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (("--target", "gpu"), r"unknown target 'gpu'; use one of: cpu, tensorrt, rtx:sm75"),
+        (("--target", "rtx:sm90"), r"unknown target 'rtx:sm90'"),
+        (("--resolution", 100), r"resolution 100 is not a multiple of 32.*the nearest are 96 and 128"),
+        (("--batch", 0), r"batch 0 is out of bounds; use 1 to 32"),
+        (("--weight-bits", 9), r"9 is no weight width: use 2 to 8 bits, or 16"),
+        (("--activation-bits", 4), r"cpu can't hold W8A4.*choose --activation-bits 8 or 16"),
+        (("--weight-bits", 16), r"W16A8 is no precision"),
+        (("--jobs", 0), r"--jobs 0 is too few"),
+        (("--prompts", "no/such/file"), r"could not read the prompts no/such/file"),
+        (("--prompt-count", 100_000), r"holds \d+ prompts, and 100000 were asked for"),
+        (("--protect", "conv_in", "--no-protect"), r"exclude each other"),
+        (("--plan", "no/plan.yaml"), r"no/plan.yaml does not exist"),
+        (("--ranges", "no/ranges.json"), r"no/ranges.json does not exist"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(
+    words: tuple[object, ...], pattern: str, tiny_model: Path, tmp_path: Path, mixdq_compile: Command
+) -> None:
+    out = tmp_path / "out"
+    assert_refused(mixdq_compile("run", tiny_model, "--out", out, *words), pattern)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("target", ["rtx:sm89", "tensorrt", "cpu"])
+def test_a_target_whose_builder_is_not_installed_names_what_to_install(
+    target: str, tiny_model: Path, tmp_path: Path, mixdq_compile: Command
+) -> None:
+    hidden = ("tensorrt_rtx", "tensorrt", "onnxruntime")
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            f"""
+            from importlib.machinery import PathFinder
+            find = PathFinder.find_spec
+            PathFinder.find_spec = lambda name, path=None, target=None: (
+                None if name in {hidden!r} else find(name, path, target)
+            )
+            """
+        )
+    )
+    words = ("run", tiny_model, "--out", tmp_path / "out", "--target", target)
+    done = mixdq_compile(*words, env={"PYTHONPATH": str(tmp_path)})
+    what = {"cpu": "mixdq", "tensorrt": r"'mixdq\[tensorrt\]'", "rtx:sm89": r"'mixdq\[rtx\]'"}[target]
+    assert_refused(done, rf"target {target} needs .*not installed; install it with `pip install {what}`")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_at_work_is_refused(
+    tiny_model: Path, tiny_copy: Path, tiny_options: tuple[str, ...], mixdq_compile: Command
+) -> None:
+    import fcntl
+
+    with (tiny_copy / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = mixdq_compile("run", tiny_model, "--out", tiny_copy, *tiny_options)
+    assert_refused(done, r"another mixdq process is at work in .*; wait until it is done")
+
+
+def test_work_must_not_be_around_the_bundle(tiny_model: Path, tmp_path: Path, mixdq_compile: Command) -> None:
+    done = mixdq_compile("run", tiny_model, "--out", tmp_path / "out", "--work", tmp_path)
+    assert_refused(done, r"--work .* must be another folder than --out")
+
+
+# Models.
+
+
+def remove_weights(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+
+
+def truncate_weights(folder: Path) -> None:
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def other_pipeline(folder: Path) -> None:
+    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+
+
+def no_pipeline(folder: Path) -> None:
+    (folder / "model_index.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (remove_weights, r"unet has no weights: expected diffusion_pytorch_model\.safetensors"),
+        (truncate_weights, r"truncated or damaged.*download it again"),
+        (other_pipeline, r"holds a FluxPipeline, not a StableDiffusionXLPipeline"),
+        (no_pipeline, r"model_index\.json is missing"),
+    ],
+)
+def test_a_broken_model_is_refused_before_anything_is_written(
+    change: Change, pattern: str, tiny_model: Path, tmp_path: Path, mixdq_compile: Command
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    change(model)
+    assert_refused(mixdq_compile("run", model, "--out", tmp_path / "out"), pattern)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_with_nan_are_refused_by_name(
+    tiny_model: Path, tmp_path: Path, mixdq_compile: Command
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    path = model / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["conv_out.weight"][0, 0, 0, 0] = np.nan
+    save_file(tensors, path, metadata={"format": "pt"})
+    done = mixdq_compile("run", model, "--out", tmp_path / "out", "--resolution", 64, "--prompt-count", 2)
+    assert_refused(done, r"holds NaN or infinity in conv_out\.weight")
+    assert half_written(tmp_path) == []
+    assert not (tmp_path / "out" / "bundle.json").exists()
+
+
+# Plans and ranges. The layers are known already, so no torch is needed.
+
+
+def drop_layer(folder: Path) -> None:
+    edit_plan(folder, lambda text: re.sub(r"\n  conv_in: \S+", "", text))
+
+
+def add_layer(folder: Path) -> None:
+    edit_plan(folder, lambda text: text.replace("\n  conv_in:", "\n  conv_on: W8A8\n  conv_in:"))
+
+
+def repeat_layer(folder: Path) -> None:
+    edit_plan(folder, lambda text: text.replace("\n  conv_in:", "\n  conv_in: W8A8\n  conv_in:"))
+
+
+def other_architecture(folder: Path) -> None:
+    edit_plan(folder, lambda text: re.sub(r"layers_digest: \S+", f"layers_digest: '{'0' * 64}'", text))
+
+
+def other_weights(folder: Path) -> None:
+    edit_plan(folder, lambda text: re.sub(r"model_digest: \S+", f"model_digest: '{'0' * 64}'", text))
+
+
+def four_bit_activation(folder: Path) -> None:
+    edit_plan(
+        folder,
+        lambda text: re.sub(
+            r"\n  mid_block.resnets.0.conv1: \S+", "\n  mid_block.resnets.0.conv1: W8A4", text
+        ),
+    )
+
+
+def edit_plan(folder: Path, change: Callable[[str], str]) -> None:
+    path = folder / "mine.yaml"
+    before = (folder / "plan.yaml").read_text()
+    after = change(before)
+    assert after != before
+    path.write_text(after)
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (drop_layer, r"the plan has no entry for conv_in of tiny"),
+        (add_layer, r"the plan names conv_on, which tiny does not have"),
+        (repeat_layer, r"mine\.yaml is not valid YAML: .*'conv_in' occurs twice"),
+        (other_architecture, r"the plan was made for another architecture"),
+        (other_weights, r"the plan was searched on other weights"),
+        (four_bit_activation, r"cpu can't hold W8A4 of mid_block\.resnets\.0\.conv1"),
+    ],
+)
+def test_a_wrong_plan_is_refused_and_the_bundle_stays(
+    change: Change,
+    pattern: str,
+    tiny_model: Path,
+    tiny_copy: Path,
+    tiny_options: tuple[str, ...],
+    mixdq_compile: Command,
+) -> None:
+    change(tiny_copy)
+    words = ("run", tiny_model, "--out", tiny_copy, "--plan", tiny_copy / "mine.yaml", *tiny_options)
+    assert_refused(mixdq_compile(*words), pattern)
+    Bundle.read(tiny_copy)
+
+
+def test_an_unknown_layer_to_keep_is_refused_and_the_bundle_stays(
+    tiny_model: Path, tiny_copy: Path, tiny_options: tuple[str, ...], mixdq_compile: Command
+) -> None:
+    words = ("run", tiny_model, "--out", tiny_copy, "--keep", "conv_on", *tiny_options)
+    assert_refused(mixdq_compile(*words), r"conv_on: no such layer in tiny; `mixdq-compile layers tiny`")
+    Bundle.read(tiny_copy)
+
+
+def test_ranges_of_another_model_are_refused(
+    tiny_model: Path, tiny_copy: Path, tiny_options: tuple[str, ...], mixdq_compile: Command
+) -> None:
+    table = LayerTable.read(tiny_copy / "layers.json")
+    text = (tiny_copy / "ranges.json").read_text().replace(table.model.digest, "0" * 64)
+    (tiny_copy / "mine.json").write_text(text)
+    words = ("run", tiny_model, "--out", tiny_copy, "--ranges", tiny_copy / "mine.json", *tiny_options)
+    assert_refused(mixdq_compile(*words), r"the ranges were measured on tiny \(000000000000\), not on tiny")
+
+
+def test_build_needs_a_folder_that_quantize_began(tmp_path: Path, mixdq_compile: Command) -> None:
+    assert_refused(mixdq_compile("build", tmp_path), r"holds no recipe\.json.*`mixdq-compile quantize MODEL")
+
+
+def test_inspect_refuses_what_mixdq_did_not_write(tmp_path: Path, mixdq_compile: Command) -> None:
+    (tmp_path / "graph.onnx").write_bytes(b"no graph")
+    (tmp_path / "other.json").write_text(json.dumps({"a": 1}))
+    assert_refused(mixdq_compile("inspect", tmp_path / "graph.onnx"), r"is no ONNX graph that can be read")
+    assert_refused(mixdq_compile("inspect", tmp_path / "other.json"), r"is no file that mixdq writes")
+    assert_refused(mixdq_compile("inspect", tmp_path), r"holds neither bundle\.json nor plan\.yaml")
+
+
+def test_inspect_refuses_a_bundle_whose_plan_was_changed(tiny_copy: Path, mixdq_compile: Command) -> None:
+    drop_layer(tiny_copy)
+    (tiny_copy / "mine.yaml").replace(tiny_copy / "plan.yaml")
+    assert_refused(mixdq_compile("inspect", tiny_copy), r"plan\.yaml was changed after the bundle was built")
+
+
+# A full disk: writes beyond a size fail as they do on a full one. Each limit lies below the size of one
+# stage's file and above those of the stages before it.
+
+
+@pytest.mark.parametrize(
+    ("first_undone", "limit", "file"),
+    [
+        ("layers", 20_000, r"layers\.json"),
+        ("export vae_decoder", 200_000, r"vae_decoder\.(onnx|weights)"),
+        ("graphs unet ort", 800_000, r"unet\.weights|unet-64\.onnx"),
+        ("build unet 64 rtx:sm89", 20_000_000, r"unet-64\.rtx-sm89\.engine"),
+    ],
+)
+def test_a_full_disk_leaves_nothing_half_written_and_the_next_run_resumes(
+    first_undone: str,
+    limit: int,
+    file: str,
+    tiny_model: Path,
+    tiny_copy: Path,
+    tiny_options: tuple[str, ...],
+    mixdq_compile: Command,
+) -> None:
+    forget_from(tiny_copy, first_undone)
+    words = ("run", tiny_model, "--out", tiny_copy, *tiny_options)
+    done = mixdq_compile(
+        *words, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    )
+    assert_refused(done, rf"could not write .*({file}): File too large; nothing was changed there")
+    assert half_written(tiny_copy) == []
+    assert not (tiny_copy / "bundle.json").exists() or first_undone == "layers"
+
+
+def forget_from(root: Path, first: str) -> None:
+    """Makes one stage undone, as if a run had ended before it."""
+    for folder in (root, root / "work"):
+        path = folder / STAGES_FILE
+        document = json.loads(path.read_text())
+        gone = [stage for stage in document["stages"] if stage["name"] == first]
+        document["stages"] = [stage for stage in document["stages"] if stage["name"] != first]
+        path.write_text(json.dumps(document))
+        for stage in gone:
+            for file in stage["files"]:
+                (folder / file["path"]).unlink()
+
+
+def test_ctrl_c_in_every_kind_of_stage_leaves_nothing_half_written_and_the_next_run_resumes(
+    tiny_model: Path,
+    tmp_path: Path,
+    tiny_options: tuple[str, ...],
+    start_mixdq_compile: Callable[..., subprocess.Popen[str]],
+    mixdq_compile: Command,
+) -> None:
+    """With one job the order is fixed: Ctrl-C comes in the stage after the one that was just done."""
+    out = tmp_path / "out"
+    words = ("run", tiny_model, "--out", out, "--jobs", 1, *tiny_options)
+    for last_done in (None, "plan", "export unet", "export text_encoder", "graphs text_encoder tensorrt"):
+        process = start_mixdq_compile(*words)
+        assert process.stderr is not None
+        seen = []
+        if last_done is not None:
+            for line in process.stderr:
+                seen.append(line)
+                if line.startswith(f"{last_done} "):
+                    break
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130, [*seen, rest]
+        assert half_written(out) == []
+        assert not (out / "bundle.json").exists()
+    done = mixdq_compile(*words)
+    assert done.returncode == 0, done.stderr
+    assert "export unet" not in done.stderr
+    assert "calibrate" not in done.stderr
+    Bundle.read(out)
