@@ -20,6 +20,7 @@ from mixdq.export.source import SourceModel
 
 RTX = Target.parse("rtx:sm89")
 _CPU = Target.parse("cpu")
+_CALIBRATION_PROMPTS = 32
 _CALIBRATION_SEED = 0
 
 
@@ -80,7 +81,7 @@ def compile_variant(
         resolutions=resolutions_of(source, None),
         batch=1,
         plan=variant.plan,
-        ranges=calibration_of(source.identity.name, None, None, _CALIBRATION_SEED),
+        ranges=calibration_of(source.identity.name, None, _CALIBRATION_PROMPTS, _CALIBRATION_SEED),
     )
     with terminal_watch(console) as watch:
         ran = run(

@@ -9,7 +9,9 @@ from rich.console import Console
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.documents import read_json
 from mixdq.configs.errors import BundleError
+from mixdq.configs.presets import preset_for
 from mixdq.eval.comparison import Comparison, compare
+from mixdq.eval.demo import PROMPTS as DEMO_PROMPTS
 from mixdq.eval.demo import sample_sheet
 from mixdq.eval.report import DemoReport
 from mixdq.eval.similarity import IDENTICAL_DB
@@ -93,3 +95,9 @@ def test_the_sheet_shows_the_largest_pictures_of_every_variant(
     first = sheet.rows[0][1]
     assert [cell.caption for cell in first] == ["reference", f"{IDENTICAL_DB} dB"]
     assert first[0].picture.size == (24, 24)
+
+
+def test_the_demo_s_prompts_are_not_those_of_the_calibration() -> None:
+    calibration = preset_for("emoji-turbo").prompts_file.read_text().lower().splitlines()
+    assert len(DEMO_PROMPTS) == 8
+    assert not {prompt.lower() for prompt in DEMO_PROMPTS} & {line.strip() for line in calibration}
