@@ -28,6 +28,10 @@ PROMPTS = (
     "guitar",
 )
 _ROUNDS = 5
+_NOTES = {
+    "emoji-turbo": "The BOS outlier of emoji-turbo was planted in its training: its effect shows the "
+    "mechanism, and is no independent evidence for the paper's finding."
+}
 
 
 def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
@@ -66,6 +70,7 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
         rtx=f"engines for {RTX}, built here and not run" if obstacle is None else f"not built: {obstacle}",
         machine=made.machine,
         versions=made.versions,
+        note=_NOTES.get(source.identity.name, ""),
     )
     sample_sheet(report, compared.pictures).save(out / "samples.png")
     report.write(out / "report.json")

@@ -70,6 +70,7 @@ class DemoReport:
         rtx: what the RTX engines were built for, or why there are none.
         machine: processor, cores, system.
         versions: the packages that did the work.
+        note: what one must know of the model to read the figures; empty if there is nothing.
     """
 
     model: str
@@ -80,6 +81,7 @@ class DemoReport:
     rtx: str
     machine: Mapping[str, str]
     versions: tuple[str, ...]
+    note: str
 
     def write(self, path: Path) -> None:
         """Writes `report.json`."""
@@ -110,8 +112,8 @@ class DemoReport:
         return (
             f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
             f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
-            f"{len(self.prompts)} prompts against full precision."
-        )
+            f"{len(self.prompts)} prompts against full precision. {self.note}"
+        ).rstrip()
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ def compared(tiny_bundle: Path, swap_engine: SwapEngine) -> Comparison:
 @pytest.fixture
 def report(compared: Comparison) -> DemoReport:
     machine = {"processor": "a processor", "cores": "2"}
-    return DemoReport("tiny", PROMPTS, SEEDS, compared.rows, {"plain": 1.0}, "not built", machine, ())
+    return DemoReport(
+        "tiny", PROMPTS, SEEDS, compared.rows, {"plain": 1.0}, "not built", machine, (), "A note."
+    )
 
 
 def test_there_is_a_row_for_every_resolution_and_variant(compared: Comparison) -> None:
@@ -84,6 +86,7 @@ def test_the_table_shows_every_figure(report: DemoReport) -> None:
             assert f"{row.similarity.mean_psnr_db:.1f}" in shown
             assert f"{row.similarity.mean_ssim:.3f}" in shown
     assert "a processor, 2 cores" in shown
+    assert "A note." in shown
 
 
 def test_the_sheet_shows_the_largest_pictures_of_every_variant(

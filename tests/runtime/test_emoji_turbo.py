@@ -18,7 +18,7 @@ PROMPTS, SEEDS = ["red apple", "a sleepy cat, in FRENCH café!", ""], [11, 12, 1
 def theirs() -> StableDiffusionXLPipeline:
     folder = shipped_model("emoji-turbo")
     assert folder is not None
-    pipeline = StableDiffusionXLPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(folder).to(torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
