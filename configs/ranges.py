@@ -103,7 +103,7 @@ class RangeTable:
         """Refuses ranges that were measured on another model.
 
         Raises:
-            DigestError: another model, or layers without a range.
+            DigestError: another model, or layers without their ranges.
         """
         if self.model.digest != table.model.digest or self.layers_digest != table.digest:
             raise DigestError(
@@ -115,6 +115,13 @@ class RangeTable:
                 f"the ranges lack {missing[0]} (of {len(missing)} layers); "
                 "run `mixdq-compile calibrate` again"
             )
+        for layer in table:
+            wanted, found = 1 if layer.split is None else 2, len(self[layer.name])
+            if found != wanted:
+                raise DigestError(
+                    f"the ranges hold {found} for {layer.name} where {wanted} is wanted (one an input, two a "
+                    "shortcut that can be split); run `mixdq-compile calibrate` again"
+                )
 
     def write(self, path: Path) -> None:
         """Writes `ranges.json`."""
