@@ -35,7 +35,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p mixdq
 	$(BIN)/mypy tests
-	$(BIN)/lint-imports
+	PYTHONPATH=.typing $(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
