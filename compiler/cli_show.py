@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from mixdq.compiler import options as o
 from mixdq.compiler.inspect import inspect as describe
-from mixdq.compiler.layer_report import layer_tables
+from mixdq.compiler.layer_report import layer_tables, layer_totals
 from mixdq.compiler.paper_stages import summary_of
 from mixdq.compiler.progress import child_on_terminal
 from mixdq.compiler.recipe import Uniform
 from mixdq.compiler.saved_recipe import LAYERS_FILE
-from mixdq.compiler.torch_stages import find_layers
+from mixdq.compiler.text_maxima import in_words, mean_maxima, shown_prompts
+from mixdq.compiler.torch_stages import find_embeddings, find_layers
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.presets import shipped_model
 from mixdq.export.source import open_source
 
 show = typer.Typer()
+
+MODEL_INDEX = "model_index.json"
 
 
 @show.command()
@@ -68,7 +73,7 @@ def plan(
 @show.command()
 def inspect(
     path: Annotated[
-        Path,
+        str,
         typer.Argument(help="A bundle's folder, a plan, ranges, layers.json or an ONNX graph; or a model."),
     ],
     timings: Annotated[
@@ -77,8 +82,20 @@ def inspect(
 ) -> None:
     """Show a bundle, plan, range table, layer table or ONNX graph at a glance."""
     console = Console()
-    for part in describe(path, timings=timings):
+    for part in _show_model(path) if _is_model(path) else describe(Path(path), timings=timings):
         console.print(part)
+
+
+def _is_model(path: str) -> bool:
+    return shipped_model(path) is not None or (Path(path) / MODEL_INDEX).is_file()
+
+
+def _show_model(model: str) -> Iterator[RenderableType]:
+    """A model's layers in sums, and the tokens of its text embedding."""
+    table = _table(model, None)
+    yield f"{table.model.name} ({table.model.digest[:12]}): {len(table)} quantizable layers"
+    yield layer_totals(table)
+    yield in_words(mean_maxima(child_on_terminal("text", find_embeddings, model, shown_prompts(model)).value))
 
 
 def _table(model: str, resolutions: list[int] | None) -> LayerTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +24,27 @@ def show_maxima(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
     if not any(engine.target == Backend.CPU for engine in bundle.engines):
         yield "text embedding: not measured, the bundle has no engines for cpu"
         return
-    prompts = read_prompts(preset_for(bundle.model.name).prompts_file, _PROMPTS)
-    maxima = token_maxima(root, bundle, prompts)
+    yield in_words(token_maxima(root, bundle, shown_prompts(bundle.model.name)))
+
+
+def shown_prompts(model: str) -> tuple[str, ...]:
+    """The prompts whose embeddings are shown: the first eight of the model's preset."""
+    return read_prompts(preset_for(model).prompts_file, _PROMPTS)
+
+
+def in_words(maxima: npt.NDArray[np.float64]) -> str:
+    """The maxima of the first tokens, and how far token 0 stands out."""
     first = ", ".join(f"{value:.2f}" for value in maxima[:_SHOWN])
     rest = float(maxima[1:].max())
-    yield (
+    return (
         f"text embedding, absolute maximum of each token, mean over {_PROMPTS} prompts: {first}, …; "
         f"token 0 reaches {maxima[0] / rest:.1f} times the largest of the others ({rest:.2f})"
     )
+
+
+def mean_maxima(embeddings: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Embeddings `[prompts, tokens, channels]` to one absolute maximum a token, mean over the prompts."""
+    return np.asarray(np.abs(embeddings).max(axis=-1).mean(axis=0), dtype=np.float64)
 
 
 def token_maxima(root: Path, bundle: Bundle, prompts: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -41,8 +55,7 @@ def token_maxima(root: Path, bundle: Bundle, prompts: Sequence[str]) -> npt.NDAr
     """
     encoders = (Component.TEXT_ENCODER, Component.TEXT_ENCODER_2)
     hidden = [_encode(root, bundle, index, encoder, prompts) for index, encoder in enumerate(encoders)]
-    embeddings = np.concatenate(hidden, axis=-1)
-    return np.asarray(np.abs(embeddings).max(axis=-1).mean(axis=0), dtype=np.float64)
+    return mean_maxima(np.concatenate(hidden, axis=-1))
 
 
 def _encode(

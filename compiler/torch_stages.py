@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
@@ -83,6 +87,17 @@ def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Pat
 def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
     """The ranges of a model's layers over the prompts."""
     return _calibrate(report, order, find_layers(report, order.model, order.resolutions))
+
+
+def find_embeddings(report: Report, model: str, prompts: tuple[str, ...]) -> npt.NDArray[np.floating[Any]]:
+    """The text embeddings of prompts, `[prompts, tokens, channels]`."""
+    report("importing torch", 0, None)
+    from mixdq.export.reference import ReferencePipeline
+
+    report("encoding", 0, None)
+    text, _ = ReferencePipeline(_source(model)).encode(prompts)
+    embeddings: npt.NDArray[np.floating[Any]] = text.numpy()
+    return embeddings
 
 
 def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
