@@ -1,9 +1,9 @@
 """Does the quantized graph compute what the simulation says? Layer by layer, and as a whole.
 
-Rounding flips cascade: two correct kernel sets, given inputs that differ in the last bit, round a few
-activations to different integers, and hundreds of layers later the outputs differ by 30 dB. So layers are
-compared one at a time on the same input, and the whole graph beside the spread of ONNX Runtime's own two
-kernel sets (fused integer kernels, and plain float Q/DQ) on that very graph.
+Rounding flips cascade: two correct kernel sets differ in the last bits, which rounds one activation of a
+million to another integer, and a hundred layers later the outputs differ by 30 dB. So layers are compared
+one at a time on the same input, and the whole graph beside the spread of the simulation itself under two
+kernel sets (torch's in FP32 and in FP64; quantization in FP32 in both).
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import onnxruntime as ort
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
+from mixdq.export.modules import UnetForExport
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.simulate import SimulatedLayer, simulate
 from mixdq.export.source import SourceModel
@@ -44,9 +46,9 @@ class Agreement:
         layers: SQNR of each quantized layer's output, fed the simulation's own input (rounded to FP16 on
             both sides where the graph computes in FP16).
         noise_prediction: SQNR of the UNet's output, graph against simulation.
-        kernel_spread: the same between two kernel sets of ONNX Runtime on the same graph.
+        kernel_spread: the same, simulation against simulation, FP64 kernels against FP32 kernels.
         image: PSNR of the decoded images, graph against simulation.
-        image_spread: the same between the two kernel sets.
+        image_spread: the same, FP64 kernels against FP32 kernels.
     """
 
     layers: Mapping[LayerName, float]
@@ -74,26 +76,27 @@ def measure_agreement(
     noise = unit_noise(source, 1, resolution, seed)
     seen = _Recorder(pipeline.unet)
     simulated = pipeline.latents([prompt], noise, resolution)
+    seen.stop()
     model = ir.external_data.load_to_model(ir.load(graph))
     layers = {
         name: _layer_agreement(model, name, layer, seen.inputs[name].astype(dialect.float_type))
         for name, layer in seen.layers.items()
     }
-    fused, plain = (_run(graph, seen.unet_inputs, level) for level in _KERNEL_SETS)
-    prediction = _array(seen.unet_output)
+    expected = _array(seen.unet_output)
+    built = _run(graph, seen.unet_inputs)
+    other = _in_double(pipeline.unet, seen.unet_inputs)
     # One step of the sampler is x0 = x - sigma * prediction: a change of the prediction shifts x0 by sigma.
     sigma = float(pipeline.pipeline.scheduler.sigmas[0])
-    shift = {
-        key: sigma * torch.from_numpy(prediction - out) for key, out in (("fused", fused), ("plain", plain))
-    }
-    decoded = {key: _decode(pipeline, simulated + change) for key, change in shift.items()}
-    expected = _decode(pipeline, simulated)
+    pictures = [
+        _decode(pipeline, simulated + sigma * torch.from_numpy(expected - prediction))
+        for prediction in (expected, built, other)
+    ]
     return Agreement(
         layers=layers,
-        noise_prediction=sqnr_db(fused, prediction),
-        kernel_spread=sqnr_db(plain, fused),
-        image=_psnr_db(decoded["fused"], expected),
-        image_spread=_psnr_db(decoded["plain"], decoded["fused"]),
+        noise_prediction=sqnr_db(built, expected),
+        kernel_spread=sqnr_db(other, expected),
+        image=_psnr_db(pictures[1], pictures[0]),
+        image_spread=_psnr_db(pictures[2], pictures[0]),
     )
 
 
@@ -112,11 +115,17 @@ class _Recorder:
         self.inputs: dict[LayerName, Array] = {}
         self.unet_inputs: dict[str, Array] = {}
         self.unet_output = torch.empty(0)
+        self._handles: list[RemovableHandle] = []
         for name, module in unet.named_modules():
             if isinstance(module, SimulatedLayer):
                 self.layers[LayerName(name)] = module
-                module.register_forward_pre_hook(self._layer_hook(LayerName(name)))
-        unet.register_forward_hook(self._unet_hook, with_kwargs=True)
+                self._handles.append(module.register_forward_pre_hook(self._layer_hook(LayerName(name))))
+        self._handles.append(unet.register_forward_hook(self._unet_hook, with_kwargs=True))
+
+    def stop(self) -> None:
+        """Records no more."""
+        for handle in self._handles:
+            handle.remove()
 
     def _layer_hook(self, name: LayerName) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def record(_: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -139,15 +148,9 @@ class _Recorder:
         self.unet_output = output[0]
 
 
-_KERNEL_SETS = (
-    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-)
-
-
-def _run(graph: Path | bytes, feeds: Mapping[str, Array], level: ort.GraphOptimizationLevel) -> Array:
+def _run(graph: Path | bytes, feeds: Mapping[str, Array]) -> Array:
+    """A graph in ONNX Runtime, with the options of `mixdq.runtime`."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = level
     options.log_severity_level = 3
     model = graph if isinstance(graph, bytes) else str(graph)
     session = ort.InferenceSession(
@@ -159,6 +162,16 @@ def _run(graph: Path | bytes, feeds: Mapping[str, Array], level: ort.GraphOptimi
     }
     output: Array = session.run(None, typed)[0]
     return output
+
+
+def _in_double(unet: nn.Module, inputs: Mapping[str, Array]) -> Array:
+    """The simulated UNet's prediction with FP64 kernels."""
+    tensors = {name: torch.from_numpy(np.asarray(value)).double() for name, value in inputs.items()}
+    try:
+        with torch.no_grad():
+            return _array(UnetForExport(unet.double())(**tensors)).astype(np.float32)
+    finally:
+        unet.float()
 
 
 def _layer_agreement(model: ir.Model, name: str, layer: SimulatedLayer, activation: Array) -> float:
@@ -181,7 +194,7 @@ def _run_layer(model: ir.Model, name: str, layer: SimulatedLayer, activation: Ar
     if layer.split is not None:
         halves = [activation[:, : layer.split], activation[:, layer.split :]]
     feeds = {str(value.name): half for value, half in zip(starts, halves, strict=True)}
-    return _run(ir.to_proto(extracted).SerializeToString(), feeds, _KERNEL_SETS[0])
+    return _run(ir.to_proto(extracted).SerializeToString(), feeds)
 
 
 def _start(node: ir.Node) -> ir.Value:

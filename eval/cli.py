@@ -40,6 +40,28 @@ def demo(
     console.print(f"pictures: {out / 'samples.png'}   figures: {out / 'report.json'}", highlight=False)
 
 
+@app.command()
+def agreement(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    model: Annotated[str, typer.Option(help="The model that it was compiled from.")] = "emoji-turbo",
+    resolution: Annotated[
+        int | None, typer.Option(help="Pixels; the bundle's smallest if not given.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What to draw.")] = "red apple",
+    seed: Annotated[int, typer.Option(min=0, help="The noise.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures, layer by layer.")] = None,
+) -> None:
+    """Compare a bundle's quantized graphs with the simulation of its plan, layer by layer and as a whole."""
+    from mixdq.configs.bundle import Bundle
+    from mixdq.eval.agreement_report import measure_bundle
+
+    size = resolution or min(Bundle.read(bundle).resolutions)
+    report = measure_bundle(bundle, model, resolution=size, prompt=prompt, seed=seed)
+    if json is not None:
+        report.write(json)
+    Console().print(report.table())
+
+
 def main() -> NoReturn:
     """The command line."""
     run_app(app)

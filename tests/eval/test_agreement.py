@@ -40,9 +40,9 @@ def test_every_quantized_layer_agrees_with_the_simulation_on_the_same_input(emoj
     plan = PrecisionPlan.read(emoji_w8a8 / "plan.yaml")
     assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}
     assert min(agreement.layers.values()) >= LAYER_FLOOR_DB
-    # As a whole, graph and simulation differ no more than two correct kernel sets do, give or take 6 dB.
-    assert agreement.noise_prediction >= agreement.kernel_spread - 6
-    assert agreement.image >= agreement.image_spread - 6
+    # As a whole, no worse than two correct kernel sets are among themselves, unless these never flipped.
+    assert agreement.noise_prediction >= min(agreement.kernel_spread - 6, 40)
+    assert agreement.image >= min(agreement.image_spread - 6, 30)
 
 
 def test_a_wrong_scale_is_found_in_its_layer(emoji_w8a8: Path, tmp_path: Path) -> None:
