@@ -76,10 +76,11 @@ class CheckFormPass(ir.passes.InPlacePass):
             yield f"the activation zero point of {part.name} is not 0"
 
     def _stray_faults(self, graph: ir.Graph) -> Iterator[str]:
+        nodes = layer_nodes(graph)
         planned = {
             part.name
             for layer in self.table
-            for part in nodes_of(layer_nodes(graph), layer, self.plan)
+            for part in nodes_of(nodes, layer, self.plan)
             if self.plan[layer.name].quantizes_weight
         }
         for node in graph:
@@ -103,7 +104,7 @@ def _weight_faults(part: LayerNode, quantized: bool) -> Iterator[str]:
     if stored is None or stored.const_value is None or stored.dtype is not ir.DataType.INT8:
         yield f"the weight of {part.name} is not stored as INT8"
         return
-    axis = dequantize.attributes["axis"].as_int()
+    axis = dequantize.attributes.get_int("axis", 1)
     sizes = tuple(scale.const_value.shape) if scale is not None and scale.const_value is not None else ()
     if axis != part.channel_axis or sizes != (stored.const_value.shape[part.channel_axis],):
         yield f"the weight of {part.name} has no scale per output channel"

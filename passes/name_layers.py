@@ -37,8 +37,7 @@ class NameLayersPass(ir.passes.InPlacePass):
             if name in seen:
                 raise GraphFormError(f"two nodes of the graph claim to be {name}; export the model again")
             seen.add(name)
-            modified |= node.name != name
-            _rename(node, name)
+            modified |= _rename(node, name)
         if missing := [layer.name for layer in self.table if layer.name not in seen]:
             raise GraphFormError(
                 f"the graph has no node for {missing[0]} (of {len(missing)} layers); it was exported from "
@@ -60,14 +59,19 @@ def _has_weight(node: ir.Node) -> bool:
     return weight is not None and weight.const_value is not None
 
 
-def _rename(node: ir.Node, name: str) -> None:
-    node.name = name
-    LayerNode(node).weight.name = f"{name}.weight"
+def _rename(node: ir.Node, name: str) -> bool:
+    wanted: list[tuple[ir.Node | ir.Value, str]] = [(node, name), (LayerNode(node).weight, f"{name}.weight")]
+    wanted += [(bias, f"{name}.bias") for bias in _biases(node)]
+    wrong = [(thing, right) for thing, right in wanted if thing.name != right]
+    for thing, right in wrong:
+        thing.name = right
+    return bool(wrong)
+
+
+def _biases(node: ir.Node) -> list[ir.Value]:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        node.inputs[2].name = f"{name}.bias"
-        return
-    for consumer in node.outputs[0].consumers():
-        if consumer.op_type == "Add":
-            for value in consumer.inputs:
-                if value is not None and value.is_initializer() and len(value.uses()) == 1:
-                    value.name = f"{name}.bias"
+        return [node.inputs[2]]
+    added = [value for user in node.outputs[0].consumers() if user.op_type == "Add" for value in user.inputs]
+    return [
+        value for value in added if value is not None and value.is_initializer() and len(value.uses()) == 1
+    ]

@@ -56,7 +56,8 @@ def _bind(value: ir.Value, wanted: tuple[int, ...], bindings: dict[str, int]) ->
             continue
         (symbol,) = size.free_symbols()
         unit = _number(size, {symbol: 1})
-        if number % unit or bindings.setdefault(symbol, number // unit) != number // unit:
+        bindings.setdefault(symbol, number // max(unit, 1))
+        if _number(size, bindings) != number:
             raise GraphFormError(f"the input {value.name} can't have the size {number}: it is {size} there")
 
 
