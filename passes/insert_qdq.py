@@ -106,7 +106,13 @@ class InsertQdqPass(ir.passes.InPlacePass):
             dtype=self._float,
             shape=activation.shape,
         )
-        graph.insert_before(layer.node, [quantize, dequantize])
+        # Right behind the tensor, not before this layer: the first of a pair's readers in the table need not
+        # be the first in the graph (diffusers lists the mid block after the up blocks).
+        producer = activation.producer()
+        if producer is None:
+            graph.insert_before(graph[0], [quantize, dequantize])
+        else:
+            graph.insert_after(producer, [quantize, dequantize])
         return dequantize.outputs[0]
 
     def _parameters(
