@@ -104,6 +104,12 @@ def test_a_graph_as_planned_passes_unchanged(table: LayerTable, make_plan: Make,
         ),
         pytest.param(
             "DequantizeLinear <axis = 1> (wp, sp)",
+            "DequantizeLinear <axis = 0> (wp, sp)",
+            "the weight of p has no scale per output channel",
+            id="wrong axis",
+        ),
+        pytest.param(
+            "DequantizeLinear <axis = 1> (wp, sp)",
             "DequantizeLinear (wp, s_whole)",
             "the weight of p has no scale per output channel",
             id="scale per tensor",

@@ -16,7 +16,7 @@ from mixdq.passes.widen_float import WidenFloatPass
 RunGraph = Callable[..., list[Any]]
 
 _MIXED = """<ir_version: 10, opset_import: ["" : 20]>
-g (float16[1,2] a, float[1,2] b) => (float16[1,4] y) <float16[1,4] z> {
+g (float16[1,2] a, float[1,2] b) => (float16[1,4] y) <float[1,4] z> {
     [cat] z = Concat <axis=1> (a, b)
     y = Neg (z)
 }"""
