@@ -95,9 +95,9 @@ class DemoReport:
             caption_justify="left",
             box=SIMPLE_HEAD,
         )
-        table.add_column("pixels", justify="right")
+        table.add_column("pixels", justify="right", no_wrap=True)
         table.add_column("UNet", no_wrap=True)
-        for heading in ("UNet ms", "all ms", "ONNX MB", "RTX MB", "PSNR dB", "SSIM"):
+        for heading in ("UNet ms", "all ms", "ONNX MB", "RTX MB", "PSNR", "SSIM"):
             table.add_column(heading, justify="right", no_wrap=True)
         previous = None
         for row in self.rows:
