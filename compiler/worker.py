@@ -90,6 +90,8 @@ class Worker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             process_group=0,
+            # An OpenMP thread that spins while it waits takes the core that the child beside it needs.
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
         )
         theirs.close()
 
