@@ -37,7 +37,7 @@ _NOTES = {
 def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
     """Compiles a model three times, draws the same pictures with each, and compares them.
 
-    Writes into `out` the bundles (`full`, `naive`, `mixdq`), `samples.png` and `report.json`. What is up to
+    Writes into `out` the bundles (`full`, `no-bos`, `mixdq`), `samples.png` and `report.json`. What is up to
     date is not compiled again.
 
     Args:
@@ -88,6 +88,7 @@ def sample_sheet(report: DemoReport, pictures: Mapping[str, Pictures]) -> Sheet:
 
     return Sheet(
         title=f"{report.model}, one step, {resolution} by {resolution} pixels, ONNX Runtime",
+        note=f"PSNR against full precision under each. {report.note}".rstrip(),
         columns=tuple(row.variant for row in rows),
         rows=tuple(
             (prompt, tuple(cell(row, index) for row in rows)) for index, prompt in enumerate(report.prompts)

@@ -35,7 +35,7 @@ class Variant:
 
 
 def variants(protect: tuple[LayerName, ...]) -> tuple[Variant, Variant, Variant]:
-    """Full precision, W8A8 without any of MixDQ's measures, and W8A8 with all of them.
+    """Full precision, W8A8 as MixDQ does it but for BOS-awareness, and W8A8 as MixDQ does it.
 
     Args:
         protect: the layers whose activation MixDQ leaves in floating point.
@@ -43,7 +43,7 @@ def variants(protect: tuple[LayerName, ...]) -> tuple[Variant, Variant, Variant]
     w8a8 = Precision(8, 8)
     return (
         Variant("full", "full precision", Uniform(FP16, (), (), False, False), for_rtx=True),
-        Variant("naive", "W8A8, naive", Uniform(w8a8, (), (), False, False), for_rtx=False),
+        Variant("no-bos", "W8A8, not BOS-aware", Uniform(w8a8, (), protect, False, True), for_rtx=False),
         Variant("mixdq", "W8A8, MixDQ", Uniform(w8a8, (), protect, True, True), for_rtx=True),
     )
 

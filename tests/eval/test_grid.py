@@ -12,7 +12,7 @@ def _sheet(colours: list[list[tuple[int, int, int]]], label: str = "a prompt") -
         (label, tuple(Cell(Image.new("RGB", (40, 40), colour), "31.1 dB") for colour in row))
         for row in colours
     )
-    return Sheet("a title", tuple(f"column {n}" for n in range(len(colours[0]))), rows)
+    return Sheet("a title", "a note", tuple(f"column {n}" for n in range(len(colours[0]))), rows)
 
 
 def test_every_picture_is_whole_and_in_its_row_and_column() -> None:
@@ -51,7 +51,7 @@ def test_a_long_label_is_wrapped_beside_its_picture() -> None:
 def test_a_sheet_that_cannot_be_drawn_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "samples.png"
     with pytest.raises(IndexError):
-        Sheet("a title", (), ()).save(path)
+        Sheet("a title", "", (), ()).save(path)
     assert list(tmp_path.iterdir()) == []
 
 
