@@ -12,13 +12,17 @@ from rich.console import Console, RenderableType
 
 from mixdq.compiler import options as o
 from mixdq.compiler.inspect import inspect as describe
+from mixdq.compiler.inspect_bundle import bundle_text_statistics
 from mixdq.compiler.layer_report import layer_tables, layer_totals
 from mixdq.compiler.paper_stages import summary_of
 from mixdq.compiler.progress import child_on_terminal
 from mixdq.compiler.recipe import Uniform
 from mixdq.compiler.saved_recipe import LAYERS_FILE
-from mixdq.compiler.text_maxima import in_words, mean_maxima, shown_prompts
+from mixdq.compiler.text_embedding import shown_prompts
+from mixdq.compiler.text_statistics import TextStatistics
 from mixdq.compiler.torch_stages import find_embeddings, find_layers
+from mixdq.configs.bundle import Bundle
+from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.presets import shipped_model
 from mixdq.export.source import open_source
@@ -79,11 +83,30 @@ def inspect(
     timings: Annotated[
         bool, typer.Option("--timings", help="Seconds and memory of a bundle's stages.")
     ] = False,
+    text_statistics: Annotated[
+        Path | None,
+        typer.Option(
+            "--text-statistics",
+            help="Of a model or a bundle: write the text embedding's maxima, histograms and channel ranges.",
+        ),
+    ] = None,
 ) -> None:
-    """Show a bundle, plan, range table, layer table or ONNX graph at a glance."""
+    """Show a model, bundle, plan, range table, layer table or ONNX graph at a glance."""
     console = Console()
     for part in _show_model(path) if _is_model(path) else describe(Path(path), timings=timings):
         console.print(part)
+    if text_statistics is not None:
+        _statistics(path).write(text_statistics)
+        print(f"{text_statistics}: statistics of the text embedding")
+
+
+def _statistics(path: str) -> TextStatistics:
+    if _is_model(path):
+        return _model_statistics(path)
+    statistics = bundle_text_statistics(Path(path), Bundle.read(Path(path)))
+    if statistics is None:
+        raise BundleError(f"{path} has no engines for cpu to run; build it with --target cpu too")
+    return statistics
 
 
 def _is_model(path: str) -> bool:
@@ -95,7 +118,12 @@ def _show_model(model: str) -> Iterator[RenderableType]:
     table = _table(model, None)
     yield f"{table.model.name} ({table.model.digest[:12]}): {len(table)} quantizable layers"
     yield layer_totals(table)
-    yield in_words(mean_maxima(child_on_terminal("text", find_embeddings, model, shown_prompts(model)).value))
+    yield _model_statistics(model).in_words()
+
+
+def _model_statistics(model: str) -> TextStatistics:
+    prompts = shown_prompts(model)
+    return TextStatistics.of(child_on_terminal("text", find_embeddings, model, prompts).value, prompts)
 
 
 def _table(model: str, resolutions: list[int] | None) -> LayerTable:

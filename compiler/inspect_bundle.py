@@ -12,7 +12,8 @@ from mixdq.compiler.inspect_graph import show_unets
 from mixdq.compiler.inspect_plan import show_plan
 from mixdq.compiler.report import RunReport
 from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE
-from mixdq.compiler.text_maxima import show_maxima
+from mixdq.compiler.text_embedding import embed, shown_prompts
+from mixdq.compiler.text_statistics import TextStatistics
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import DigestError
 from mixdq.configs.layers import LayerTable
@@ -28,6 +29,7 @@ def show_bundle(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
     yield f"{root}: {bundle.model.name} ({bundle.model.digest[:12]}), {bundle.plan_summary}"
     sizes = ", ".join(map(str, bundle.resolutions))
     yield f"resolutions {sizes}; batch {bundle.batch}; BOS row {bundle.pipeline.bos_digest[:12]}"
+    yield f"scales: {bundle.granularity}"
     plan = PrecisionPlan.read(root / PLAN_FILE)
     if plan.digest != bundle.plan_digest:
         raise DigestError(
@@ -36,7 +38,18 @@ def show_bundle(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
     yield from show_plan(plan, LayerTable.read(root / LAYERS_FILE))
     yield _engines(root, bundle)
     yield from show_unets(root)
-    yield from show_maxima(root, bundle)
+    statistics = bundle_text_statistics(root, bundle)
+    if statistics is None:
+        yield "text embedding: not measured, the bundle has no engines for cpu"
+    else:
+        yield statistics.in_words()
+
+
+def bundle_text_statistics(root: Path, bundle: Bundle) -> TextStatistics | None:
+    """The statistics of a bundle's own text embedding; None if it has no engines for `cpu`."""
+    prompts = shown_prompts(bundle.model.name)
+    embeddings = embed(root, bundle, prompts)
+    return None if embeddings is None else TextStatistics.of(embeddings, prompts)
 
 
 def _engines(root: Path, bundle: Bundle) -> Table:

@@ -18,7 +18,14 @@ from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE, RANGES_FILE, REC
 from mixdq.compiler.stages import Made
 from mixdq.compiler.torch_stages import TOKENIZERS
 from mixdq.compiler.worker import Report
-from mixdq.configs.bundle import BUNDLE_FILE, Bundle, Component, EngineRecord, FileRecord
+from mixdq.configs.bundle import (
+    BUNDLE_FILE,
+    GRANULARITY,
+    Bundle,
+    Component,
+    EngineRecord,
+    FileRecord,
+)
 from mixdq.configs.documents import parse
 from mixdq.configs.errors import BundleError
 from mixdq.configs.files import writing
@@ -104,6 +111,7 @@ def make_bundle(
         model=source.identity,
         plan_digest=plan.digest,
         plan_summary=summary_of(plan, table),
+        granularity=GRANULARITY,
         layers_digest=table.digest,
         ranges_digest=ranges.digest if any(p.quantizes_activation for p in plan.layers.values()) else None,
         resolutions=recipe.resolutions,

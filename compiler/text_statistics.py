@@ -72,8 +72,8 @@ class TextStatistics:
         """The maxima of the first tokens, how far token 0 stands out, and how unlike the channels are."""
         first = ", ".join(f"{value:.2f}" for value in self.token_maxima[:_SHOWN])
         return (
-            f"text embedding, absolute maximum of each token, mean over {len(self.prompts)} prompts: {first}, "
-            f"…; token 0 reaches {self.bos_ratio:.1f} times the largest of the others "
+            f"text embedding, absolute maximum of each token, mean over {len(self.prompts)} prompts: "
+            f"{first}, …; token 0 reaches {self.bos_ratio:.1f} times the largest of the others "
             f"({max(self.token_maxima[1:]):.2f}); largest channel over the median channel: "
             f"{self.bos.channel_ratio:.1f} in token 0, {self.others.channel_ratio:.1f} in the others"
         )

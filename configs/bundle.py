@@ -15,6 +15,9 @@ from mixdq.configs.layers import ModelIdentity
 BUNDLE_FILE = "bundle.json"
 BUNDLE_VERSION = 1
 
+GRANULARITY = "one a tensor for activations, one an output channel for weights; none a group"
+"""What has a scale of its own in a quantized graph (paper, section 4.1): the same for every plan so far."""
+
 DOWNSAMPLING_METADATA = "mixdq.downsampling"
 """Metadata of an exported graph: pixels per latent pixel along one side."""
 
@@ -149,6 +152,7 @@ class Bundle:
         model: the model and its digest.
         plan_digest: `PrecisionPlan.digest`.
         plan_summary: the plan in words: `W8A8 (BOS-aware, split shortcuts)`.
+        granularity: what has a scale of its own.
         layers_digest: `LayerTable.digest`.
         ranges_digest: `RangeTable.digest`; None if nothing is quantized to static ranges.
         resolutions: pixels, ascending.
@@ -163,6 +167,7 @@ class Bundle:
     model: ModelIdentity
     plan_digest: str
     plan_summary: str
+    granularity: str
     layers_digest: str
     ranges_digest: str | None
     resolutions: tuple[int, ...]

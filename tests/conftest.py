@@ -134,6 +134,7 @@ def make_bundle(root: Path) -> Bundle:
         model=ModelIdentity("tiny", "0" * 64),
         plan_digest="1" * 64,
         plan_summary="FP16",
+        granularity="none",
         layers_digest="2" * 64,
         ranges_digest=None,
         resolutions=(16, 24),

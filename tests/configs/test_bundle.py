@@ -56,6 +56,7 @@ def bundle(tmp_path: Path) -> Bundle:
         model=ModelIdentity("tiny", "a" * 64),
         plan_digest="b" * 64,
         plan_summary="W8A8 (BOS-aware)",
+        granularity="none",
         layers_digest="c" * 64,
         ranges_digest=None,
         resolutions=(64, 128),

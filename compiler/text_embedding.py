@@ -1,14 +1,12 @@
-"""How far each token of the text embedding reaches: the BOS outlier, measured on a bundle's encoders."""
+"""The text embedding of a bundle's own encoders, in ONNX Runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import RenderableType
 
 from mixdq.compiler.recipe import read_prompts
 from mixdq.configs.bundle import Bundle, Component
@@ -16,15 +14,6 @@ from mixdq.configs.presets import preset_for
 from mixdq.configs.target import Backend
 
 _PROMPTS = 8
-_SHOWN = 8
-
-
-def show_maxima(root: Path, bundle: Bundle) -> Iterator[RenderableType]:
-    """Absolute maxima of the first tokens and of the rest, means over eight prompts."""
-    if not any(engine.target == Backend.CPU for engine in bundle.engines):
-        yield "text embedding: not measured, the bundle has no engines for cpu"
-        return
-    yield in_words(token_maxima(root, bundle, shown_prompts(bundle.model.name)))
 
 
 def shown_prompts(model: str) -> tuple[str, ...]:
@@ -32,30 +21,17 @@ def shown_prompts(model: str) -> tuple[str, ...]:
     return read_prompts(preset_for(model).prompts_file, _PROMPTS)
 
 
-def in_words(maxima: npt.NDArray[np.float64]) -> str:
-    """The maxima of the first tokens, and how far token 0 stands out."""
-    first = ", ".join(f"{value:.2f}" for value in maxima[:_SHOWN])
-    rest = float(maxima[1:].max())
-    return (
-        f"text embedding, absolute maximum of each token, mean over {_PROMPTS} prompts: {first}, …; "
-        f"token 0 reaches {maxima[0] / rest:.1f} times the largest of the others ({rest:.2f})"
-    )
-
-
-def mean_maxima(embeddings: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Embeddings `[prompts, tokens, channels]` to one absolute maximum a token, mean over the prompts."""
-    return np.asarray(np.abs(embeddings).max(axis=-1).mean(axis=0), dtype=np.float64)
-
-
-def token_maxima(root: Path, bundle: Bundle, prompts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Per token the absolute maximum over the channels, mean over the prompts: `[tokens]`.
+def embed(root: Path, bundle: Bundle, prompts: Sequence[str]) -> npt.NDArray[np.float32] | None:
+    """The text embedding `[prompts, tokens, channels]`; None if the bundle has no engines for `cpu`.
 
     Raises:
         DigestError: an encoder or a tokenizer was changed since it was built.
     """
+    if not any(engine.target == Backend.CPU for engine in bundle.engines):
+        return None
     encoders = (Component.TEXT_ENCODER, Component.TEXT_ENCODER_2)
     hidden = [_encode(root, bundle, index, encoder, prompts) for index, encoder in enumerate(encoders)]
-    return mean_maxima(np.concatenate(hidden, axis=-1))
+    return np.concatenate(hidden, axis=-1)
 
 
 def _encode(
