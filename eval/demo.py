@@ -11,7 +11,7 @@ from mixdq.compiler.report import RunReport
 from mixdq.configs.presets import preset_for
 from mixdq.eval.comparison import Pictures, compare
 from mixdq.eval.grid import Cell, Sheet
-from mixdq.eval.report import DemoReport, Row
+from mixdq.eval.report import VARIANT_NOTE, DemoReport, Row
 from mixdq.eval.variants import RTX, compile_variant, rtx_obstacle, variants
 from mixdq.export.source import open_source
 from mixdq.runtime import load
@@ -29,8 +29,8 @@ PROMPTS = (
 )
 _ROUNDS = 5
 _NOTES = {
-    "emoji-turbo": "The BOS outlier of emoji-turbo was planted in its training: its effect shows the "
-    "mechanism, and is no independent evidence for the paper's finding."
+    "emoji-turbo": "The BOS outlier was planted in its training: this shows the mechanism, and is no "
+    "independent evidence."
 }
 
 
@@ -88,7 +88,7 @@ def sample_sheet(report: DemoReport, pictures: Mapping[str, Pictures]) -> Sheet:
 
     return Sheet(
         title=f"{report.model}, one step, {resolution} by {resolution} pixels, ONNX Runtime",
-        note=f"PSNR against full precision under each. {report.note}".rstrip(),
+        note=f"PSNR against full precision under each. {VARIANT_NOTE}\n{report.note}".rstrip(),
         columns=tuple(row.variant for row in rows),
         rows=tuple(
             (prompt, tuple(cell(row, index) for row in rows)) for index, prompt in enumerate(report.prompts)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mixdq.configs.files import writing
 
 _MARGIN, _GAP = 28, 18
-_TITLE_HEIGHT, _HEAD_HEIGHT, _CAPTION_HEIGHT = 88, 40, 30
+_TITLE_HEIGHT, _HEAD_HEIGHT, _CAPTION_HEIGHT = 116, 40, 30
 _LABEL_WIDTH = 190
 _PAPER, _INK, _FAINT = (255, 255, 255), (28, 30, 36), (112, 117, 128)
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -30,7 +30,7 @@ class Sheet:
 
     Attributes:
         title: above everything.
-        note: under the title, smaller; what one must know to read the pictures.
+        note: lines under the title, smaller; what one must know to read the pictures.
         columns: headings.
         rows: per row its label and one cell for each column.
     """
@@ -52,10 +52,7 @@ class Sheet:
         pen = ImageDraw.Draw(sheet)
         left, top = _MARGIN + _LABEL_WIDTH, _MARGIN + _TITLE_HEIGHT
         pen.text((_MARGIN, _MARGIN), self.title, fill=_INK, font=_font(26))
-        width_left = size[0] - 2 * _MARGIN
-        pen.text(
-            (_MARGIN, _MARGIN + 38), self.note, fill=_FAINT, font=_fitting(pen, self.note, 17, width_left)
-        )
+        pen.multiline_text((_MARGIN, _MARGIN + 38), self.note, fill=_FAINT, font=_font(17), spacing=6)
         for index, heading in enumerate(self.columns):
             middle = (left + index * stride + width / 2, top)
             pen.text(middle, heading, fill=_INK, font=_fitting(pen, heading, 20, width), anchor="ma")

@@ -15,6 +15,9 @@ from mixdq.eval.timing import Timing
 
 _MB = 1e6
 
+VARIANT_NOTE = "No BOS: as MixDQ does it, but without BOS-awareness."
+"""What the name of the middle variant stands for."""
+
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Similarity:
@@ -112,7 +115,7 @@ class DemoReport:
         return (
             f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
             f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
-            f"{len(self.prompts)} prompts against full precision. {self.note}"
+            f"{len(self.prompts)} prompts against full precision. {VARIANT_NOTE} {self.note}"
         ).rstrip()
 
 

@@ -43,7 +43,7 @@ def variants(protect: tuple[LayerName, ...]) -> tuple[Variant, Variant, Variant]
     w8a8 = Precision(8, 8)
     return (
         Variant("full", "full precision", Uniform(FP16, (), (), False, False), for_rtx=True),
-        Variant("no-bos", "W8A8, not BOS-aware", Uniform(w8a8, (), protect, False, True), for_rtx=False),
+        Variant("no-bos", "W8A8, no BOS", Uniform(w8a8, (), protect, False, True), for_rtx=False),
         Variant("mixdq", "W8A8, MixDQ", Uniform(w8a8, (), protect, True, True), for_rtx=True),
     )
 
