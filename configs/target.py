@@ -62,8 +62,8 @@ class Target:
             TargetError: no such target.
         """
         name, _, capability = text.partition(":")
-        if name in (Backend.CPU, Backend.TENSORRT) and not capability:
-            return cls(Backend(name))
+        if text in (Backend.CPU, Backend.TENSORRT):
+            return cls(Backend(text))
         if name == Backend.RTX and capability in {f"sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES}:
             return cls(Backend.RTX, int(capability.removeprefix("sm")))
         raise TargetError(f"unknown target {text!r}; use one of: {_ACCEPTED}")

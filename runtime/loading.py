@@ -28,7 +28,7 @@ def load(folder: str | PathLike[str], *, target: str = "cpu", threads: int | Non
         DigestError: a file was changed or damaged after it was built.
         TargetError: unknown, not executable here, or not in the bundle.
     """
-    root = Path(folder)
+    root = Path(folder).absolute()  # engines are opened later, perhaps from another working folder
     wanted = Target.parse(target)
     bundle = Bundle.read(root)
     engines = EngineStore(bundle, root, wanted, threads)

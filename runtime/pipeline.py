@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias, overload
 
 import numpy as np
@@ -13,7 +12,7 @@ from mixdq.configs.errors import RequestError
 from mixdq.runtime.engine import Array, run_padded
 from mixdq.runtime.images import to_images
 from mixdq.runtime.noise import Floats, NoiseSource
-from mixdq.runtime.request import PictureRequest, parse_request
+from mixdq.runtime.request import PictureRequest, Seed, Seeds, is_several, parse_request
 from mixdq.runtime.scheduler import schedule
 from mixdq.runtime.store import EngineStore
 from mixdq.runtime.tokenizer import PromptTokenizer
@@ -40,24 +39,26 @@ class Pipeline:
         self._tokenizers = (first, second)
 
     @overload
-    def __call__(self, prompt: str, *, seed: int, resolution: int | None = None, steps: int = 1) -> Image: ...
+    def __call__(
+        self, prompt: str, *, seed: Seed, resolution: int | None = None, steps: int = 1
+    ) -> Image: ...
     @overload
     def __call__(
-        self, prompt: str, *, seed: Sequence[int], resolution: int | None = None, steps: int = 1
+        self, prompt: str, *, seed: Seeds, resolution: int | None = None, steps: int = 1
     ) -> list[Image]: ...
     @overload
     def __call__(
-        self, prompt: Prompts, *, seed: int | Sequence[int], resolution: int | None = None, steps: int = 1
+        self, prompt: Prompts, *, seed: Seed | Seeds, resolution: int | None = None, steps: int = 1
     ) -> list[Image]: ...
     def __call__(
         self,
         prompt: str | Prompts,
         *,
-        seed: int | Sequence[int],
+        seed: Seed | Seeds,
         resolution: int | None = None,
         steps: int = 1,
     ) -> Image | list[Image]:
-        """Makes one picture, or a list of them if `prompt` or `seed` is a sequence.
+        """Makes one picture, or a list of them if `prompt` or `seed` is a sequence or an array.
 
         The same prompt, seed, resolution and steps give the same picture, alone or among others.
 
@@ -76,7 +77,7 @@ class Pipeline:
         images: list[Image] = []
         for start in range(0, len(request.prompts), self.bundle.batch):
             images += to_images(self._decode(*self._denoise(request.part(start, self.bundle.batch))))
-        return images[0] if isinstance(prompt, str) and not isinstance(seed, Sequence) else images
+        return images[0] if isinstance(prompt, str) and not is_several(seed) else images
 
     def _denoise(self, request: PictureRequest) -> tuple[Floats, int]:
         spec, resolution = self.bundle.pipeline, request.resolution

@@ -5,9 +5,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import SupportsIndex
+from typing import Any, SupportsIndex, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
 
 from mixdq.configs.errors import RequestError
+
+Seed: TypeAlias = int | np.integer[Any]
+Seeds: TypeAlias = Sequence[Seed] | npt.NDArray[np.integer[Any]]
+"""Several seeds: a list or the like, or a NumPy array of one dimension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class PictureRequest:
 
 def parse_request(
     prompt: str | Sequence[str],
-    seed: int | Sequence[int],
+    seed: Seed | Seeds,
     resolution: int | None,
     steps: int,
     resolutions: tuple[int, ...],
@@ -42,13 +49,13 @@ def parse_request(
     """A checked request; one prompt or one seed serves all pictures.
 
     Raises:
-        RequestError: no picture is asked for, prompts and seeds don't pair up, a seed is negative or no
-            integer, the resolution is none of `resolutions` or left open between several.
+        RequestError: no picture is asked for, prompts and seeds don't pair up, a seed is negative, a number
+            is no integer, the resolution is none of `resolutions` or left open between several.
     """
     prompts = [prompt] if isinstance(prompt, str) or not isinstance(prompt, Sequence) else list(prompt)
     if not all(isinstance(one, str) for one in prompts):
         raise RequestError(f"a prompt is text or a list of texts, not {prompt!r}")
-    seeds = [_integer(one, "a seed") for one in (seed if isinstance(seed, Sequence) else [seed])]
+    seeds = [_integer(one, "a seed") for one in (seed if is_several(seed) else [seed])]
     if negative := [one for one in seeds if one < 0]:
         raise RequestError(f"a seed is 0 or a positive integer, not {negative[0]}")
     if not prompts or not seeds:
@@ -67,10 +74,18 @@ def parse_request(
     )
 
 
+def is_several(seed: Seed | Seeds) -> TypeGuard[Seeds]:
+    """Whether these are several seeds; an array of no dimension is one."""
+    return isinstance(seed, Sequence) or (isinstance(seed, np.ndarray) and seed.ndim > 0)
+
+
 def _integer(value: object, what: str) -> int:
-    if not isinstance(value, SupportsIndex) or isinstance(value, bool):
-        raise RequestError(f"{what} is an integer, not {value!r}")
-    return operator.index(value)
+    try:
+        if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:  # an array has `__index__` whatever it holds
+        pass
+    raise RequestError(f"{what} is an integer, not {value!r}")
 
 
 def _choose(resolution: int | None, resolutions: tuple[int, ...]) -> int:
@@ -79,9 +94,10 @@ def _choose(resolution: int | None, resolutions: tuple[int, ...]) -> int:
         return resolutions[0]
     if resolution is None:
         raise RequestError(f"the bundle makes pictures of {known} pixels; pass resolution= one of them")
-    if resolution not in resolutions:
+    pixels = _integer(resolution, "a resolution")
+    if pixels not in resolutions:
         raise RequestError(
-            f"the bundle makes pictures of {known} pixels, not of {resolution!r}; choose one of them, or "
-            f"build it with `mixdq-compile run MODEL --resolution {resolution}`"
+            f"the bundle makes pictures of {known} pixels, not of {pixels}; choose one of them, or "
+            f"build it with `mixdq-compile run MODEL --resolution {pixels}`"
         )
-    return resolution
+    return pixels

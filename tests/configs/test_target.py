@@ -28,7 +28,10 @@ def test_a_slug_is_fit_for_a_file_name(text: str, slug: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "gpu", "CPU", "rtx", "rtx:", "rtx:89", "rtx:sm90", "rtx:sm890", "cpu:sm89", "tensorrt:sm80", " cpu"],
+    [
+        *("", "gpu", "CPU", " cpu", "cpu:", "cpu:sm89", "tensorrt:", "tensorrt:sm80"),
+        *("rtx", "rtx:", "rtx:89", "rtx:sm90", "rtx:sm890"),
+    ],
 )
 def test_an_unknown_target_is_refused_with_those_that_there_are(text: str) -> None:
     with pytest.raises(TargetError) as refused:

@@ -31,6 +31,16 @@ def test_a_fresh_interpreter_makes_a_picture_without_any_of_the_compiler_s_libra
     assert picture.stat().st_size > 0
 
 
+def test_a_relative_folder_stays_the_same_after_a_change_of_the_working_folder(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_bundle.parent)
+    pipeline = load(tiny_bundle.name)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pipeline("abc", seed=5, resolution=16).size == (16, 16)
+
+
 def _draw(root: Path, target: str = "cpu") -> None:
     load(root, target=target)("abc", seed=5, resolution=16)
 

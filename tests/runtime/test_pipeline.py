@@ -74,9 +74,10 @@ def test_later_steps_draw_fresh_noise_and_change_the_picture(tiny_bundle: Path) 
 
 
 def test_one_prompt_with_several_seeds_gives_a_list(tiny_bundle: Path) -> None:
-    images = load(tiny_bundle)("abc", seed=[5, 6], resolution=16)
-    _assert_same(images[0], _expected(tiny_bundle, "abc", 5, 2))
-    _assert_same(images[1], _expected(tiny_bundle, "abc", 6, 2))
+    for seeds in ([5, 6], np.array([5, 6])):
+        images = load(tiny_bundle)("abc", seed=seeds, resolution=16)
+        _assert_same(images[0], _expected(tiny_bundle, "abc", 5, 2))
+        _assert_same(images[1], _expected(tiny_bundle, "abc", 6, 2))
 
 
 def test_threads_share_a_pipeline(tiny_bundle: Path) -> None:

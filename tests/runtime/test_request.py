@@ -18,7 +18,15 @@ def test_several_seeds_draw_one_prompt_several_times() -> None:
 
 
 def test_a_numpy_integer_is_a_seed() -> None:
-    assert parse_request("a", int(np.int64(4)), 16, 1, (16,)).seeds == (4,)
+    assert parse_request("a", np.int64(4), 16, 1, (16,)).seeds == (4,)
+    assert parse_request("a", np.array(4), 16, 1, (16,)).seeds == (4,)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_an_array_of_integers_is_several_seeds(kind: type[np.integer]) -> None:
+    request = parse_request("a", np.array([4, 7], dtype=kind), 16, 1, (16,))
+    assert (request.prompts, request.seeds) == (("a", "a"), (4, 7))
+    assert [type(seed) for seed in request.seeds] == [int, int]
 
 
 def test_a_single_resolution_need_not_be_named() -> None:
@@ -52,7 +60,13 @@ def test_a_negative_seed_is_refused(seed: int | Sequence[int]) -> None:
         parse_request("a", seed, 16, 1, (16,))
 
 
-@pytest.mark.parametrize("seed", [1.5, "7", None, True])
+@pytest.mark.parametrize("resolution", [16.0, "16", True, np.float32(16)])
+def test_a_resolution_that_is_no_integer_is_refused(resolution: object) -> None:
+    with pytest.raises(RequestError, match="a resolution is an integer, not "):
+        parse_request("a", 0, resolution, 1, (16,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [1.5, "7", None, True, np.array([0.5]), np.array([[1]]), np.array(1.0)])
 def test_a_seed_that_is_no_integer_is_refused(seed: object) -> None:
     with pytest.raises(RequestError, match="a seed is an integer"):
         parse_request("a", seed, 16, 1, (16,))  # type: ignore[arg-type]
