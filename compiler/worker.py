@@ -21,6 +21,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from mixdq.compiler.memory import peak_mib, reset_peak
 from mixdq.configs.errors import EXIT_INTERRUPTED, MachineError, MixdqError
+from mixdq.configs.extras import missing_extra
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class Worker:
 
         Raises:
             MixdqError: the one that the call raised.
-            MachineError: the child was killed or crashed.
+            MachineError: the child was killed or crashed, or lacks a library that an extra brings.
             RuntimeError: a defect: the call raised anything else; its traceback is in the message.
         """
         try:
@@ -200,6 +201,8 @@ def _perform(data: bytes, report: Report) -> Finished[Any] | _Failed:
         value = call.function(report, *call.arguments)
     except MixdqError as error:
         return _Failed(_plain(error), traceback.format_exc())
+    except ModuleNotFoundError as error:
+        return _Failed(missing_extra(error), traceback.format_exc())
     except MemoryError:
         return _Failed(
             MachineError("a step ran out of memory; use --jobs 1 or a machine with more"),

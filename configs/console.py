@@ -10,16 +10,19 @@ from typing import NoReturn
 import typer
 
 from mixdq.configs.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, MixdqError
+from mixdq.configs.extras import missing_extra
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# Writing to a file that is open gives an error without the file's name.
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _INTERRUPTED = "interrupted; nothing half-written was left, and the same command resumes"
 
 
 def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     """Runs a command line and exits the process.
 
-    Exit codes: 0 after success; 2 after bad input (a `MixdqError`, a wrong option, or a disk that can't be
-    written), with one line on stderr that begins with `error:`; 130 after Ctrl-C.
+    Exit codes: 0 after success; 2 after bad input (a `MixdqError`, a wrong option, a library that an extra
+    brings, or a file that can't be read or written), with one line on stderr that begins with `error:`; 130
+    after Ctrl-C. Anything else is a defect and keeps its traceback.
 
     Args:
         app: the commands.
@@ -31,12 +34,18 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error), EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         _fail(_INTERRUPTED, EXIT_INTERRUPTED)
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
             raise
-        place = error.filename or "the output folder"
+        _fail(str(missing), EXIT_BAD_INPUT)
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL_DISK:
+            raise
+        place = error.filename or "a file of the output folder"
         _fail(
-            f"could not write {place}: {error.strerror}; free some space or choose another folder",
+            f"could not read or write {place}: {error.strerror}; check the path, its permissions and the "
+            "free space",
             EXIT_BAD_INPUT,
         )
     except SystemExit as ended:

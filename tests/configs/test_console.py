@@ -1,4 +1,5 @@
 import errno
+import os
 
 import pytest
 import typer
@@ -33,8 +34,36 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
 def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(OSError(errno.ENOSPC, "No space left on device", "unet.onnx")) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: could not write unet.onnx: No space left on device")
+    assert error.startswith("error: could not read or write unet.onnx: No space left on device; check ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG]
+)
+def test_a_file_that_can_not_be_read_or_written_is_one_line_and_exit_code_2(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(OSError(number, os.strerror(number), "plan.yaml")) == 2
+    assert capsys.readouterr().err == (
+        f"error: could not read or write plan.yaml: {os.strerror(number)}; check the path, its permissions "
+        "and the free space\n"
+    )
+
+
+def test_a_full_disk_is_one_line_even_where_the_file_has_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(OSError(errno.ENOSPC, "No space left on device")) == 2
+    assert "could not read or write a file of the output folder: No space" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("library", "extra"), [("torch", "compile"), ("skimage", "eval")])
+def test_a_library_that_an_extra_brings_is_one_line_and_exit_code_2(
+    library: str, extra: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(ModuleNotFoundError(f"No module named {library!r}", name=library)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: this command needs {library}, which is not installed here; ")
+    assert error.endswith(f"`pip install 'mixdq[{extra}]'`\n")
 
 
 def test_an_interrupt_is_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,12 +76,24 @@ def test_a_wrong_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> No
     assert "--number" in capsys.readouterr().err
 
 
-def test_a_defect_of_ours_keeps_its_traceback() -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ZeroDivisionError(),
+        OSError(errno.EBADF, "Bad file descriptor"),
+        ModuleNotFoundError("No module named 'mixdq.nowhere'", name="mixdq.nowhere"),
+        ModuleNotFoundError("No module named 'torch.nowhere'", name="torch.nowhere"),
+        ModuleNotFoundError("No module named 'nowhere'", name="nowhere"),
+    ],
+    ids=str,
+)
+def test_a_defect_of_ours_keeps_its_traceback(fault: Exception) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @app.command()
     def command() -> None:
-        raise ZeroDivisionError
+        raise fault
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(fault)) as raised:
         run_app(app, [])
+    assert raised.value is fault
