@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from mixdq.configs.documents import STRICT, read_json, to_json
+from mixdq.configs.documents import STRICT, parse, read_json, to_json
 from mixdq.configs.errors import BundleError, DigestError, StorageError
 from mixdq.configs.files import sha256_of_file, write_text
 from mixdq.configs.layers import ModelIdentity
@@ -202,18 +202,21 @@ class Bundle:
         """Reads the bundle in a folder; engine files are not checked yet.
 
         Raises:
-            BundleError: no bundle there, or of another version.
+            BundleError: no bundle there, of another version, or with fields that are missing or wrong.
         """
         path = root / BUNDLE_FILE
         try:
-            bundle = read_json(cls, path, BundleError)
+            plain = read_json(dict, path, BundleError)
+            # The version first: another one's fields may well be others.
+            if (version := plain.get("version")) != BUNDLE_VERSION:
+                raise BundleError(
+                    f"{path} has {'no version' if version is None else f'version {version}'}, this mixdq "
+                    f"reads version {BUNDLE_VERSION}"
+                )
+            return parse(cls, plain, str(path), BundleError)
         except StorageError as error:
             raise BundleError(
                 f"{root} holds no readable bundle ({error}); `mixdq-compile run MODEL --out {root}` makes one"
             ) from error
-        if bundle.version != BUNDLE_VERSION:
-            raise BundleError(
-                f"{path} has version {bundle.version}, this mixdq reads version {BUNDLE_VERSION}; "
-                "build the bundle again with this mixdq"
-            )
-        return bundle
+        except BundleError as error:
+            raise BundleError(f"{error}; build the bundle again with this mixdq") from error

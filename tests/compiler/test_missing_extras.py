@@ -1,4 +1,4 @@
-"""The commands on a machine with mixdq's core alone: what is missing is named, with the line that brings it."""
+"""The commands on a machine with mixdq's core alone: each names the extra that it needs."""
 
 from __future__ import annotations
 

@@ -99,7 +99,32 @@ def test_a_bundle_with_a_field_too_many_is_refused(bundle: Bundle, tmp_path: Pat
     bundle.write(tmp_path)
     path = tmp_path / "bundle.json"
     path.write_text(path.read_text().replace('"batch": 1', '"batch": 1, "mood": "good"'))
-    with pytest.raises(BundleError, match=r"bundle\.json is not a valid bundle: mood: "):
+    with pytest.raises(BundleError, match=r"bundle\.json is not a valid bundle: mood: .*; build the bundle"):
+        Bundle.read(tmp_path)
+
+
+def test_a_bundle_without_a_field_is_to_be_built_again(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.write(tmp_path)
+    path = tmp_path / "bundle.json"
+    path.write_text(path.read_text().replace('  "granularity": "none",\n', ""))
+    with pytest.raises(BundleError, match=r"granularity: .*; build the bundle again with this mixdq"):
+        Bundle.read(tmp_path)
+
+
+def test_the_version_is_looked_at_before_the_form(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_text('{"version": 2, "mood": "good"}')
+    with pytest.raises(
+        BundleError, match="has version 2, this mixdq reads version 1; build the bundle again"
+    ):
+        Bundle.read(tmp_path)
+    path.write_text('{"mood": "good"}')
+    with pytest.raises(
+        BundleError, match="has no version, this mixdq reads version 1; build the bundle again"
+    ):
+        Bundle.read(tmp_path)
+    path.write_text("[]")
+    with pytest.raises(BundleError, match=r"bundle\.json is not a valid dict: .*; build the bundle again"):
         Bundle.read(tmp_path)
 
 

@@ -107,6 +107,6 @@ def test_a_graph_that_onnx_runtime_cannot_load_is_refused(tiny_bundle: Path, swa
 
 
 def test_a_bundle_file_of_a_wrong_form_is_refused(tiny_bundle: Path) -> None:
-    (tiny_bundle / "bundle.json").write_text("{}")
+    (tiny_bundle / "bundle.json").write_text('{"version": 1}')
     with pytest.raises(BundleError, match="not a valid bundle"):
         _draw(tiny_bundle)
