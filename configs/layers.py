@@ -53,8 +53,8 @@ class ModelIdentity:
     """Which model a file was made from.
 
     Attributes:
-        name: the folder's name, or the hub id.
-        digest: SHA-256 over the configurations and weights of all components.
+        name: the folder's name; of a hub id, the part behind the slash.
+        digest: SHA-256 over the configurations and weights of all components, and the tokenizers.
     """
 
     name: str

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,25 @@ from mixdq.configs.bundle import Component, PipelineSpec, SchedulerSpec
 from mixdq.configs.errors import ModelError, RequestError
 from mixdq.configs.files import sha256_of_file
 from mixdq.configs.layers import ModelIdentity
-from mixdq.configs.presets import preset_for, shipped_model
+from mixdq.configs.presets import model_name, preset_for
+from mixdq.export.model_configs import check_configs
+from mixdq.export.model_files import (
+    WEIGHT_STEMS,
+    check_weights,
+    find_model,
+    find_weights,
+    read_config,
+    require,
+)
 
 PIPELINE_CLASS = "StableDiffusionXLPipeline"
-_SCHEDULER_CLASS = "EulerAncestralDiscreteScheduler"
-_WEIGHT_FILES = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-    "text_encoder_2": "model",
+_CONFIG_FILES = {
+    **{name: f"{name}/config.json" for name in WEIGHT_STEMS},
+    "scheduler": "scheduler/scheduler_config.json",
 }
-_TOKENIZER_FILES = ("vocab.json", "merges.txt")
+_TOKENIZERS = ("tokenizer", "tokenizer_2")
+_TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
+_MORE_TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,19 @@ class SourceModel:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """The preset's resolutions, or the one that the UNet was configured for."""
-        preset = preset_for(self.identity.name).resolutions
-        return preset or (self.configs["unet"]["sample_size"] * self.downsampling,)
+        """The preset's resolutions, or the one that the UNet was configured for.
+
+        Raises:
+            ModelError: it was configured for none.
+        """
+        if preset := preset_for(self.identity.name).resolutions:
+            return preset
+        if (side := self.configs["unet"].get("sample_size")) is None:
+            raise ModelError(
+                f"{self.folder / _CONFIG_FILES['unet']} names no sample_size to take the resolution from; "
+                "give --resolution"
+            )
+        return (side * self.downsampling,)
 
     def check_resolution(self, resolution: int) -> None:
         """Refuses a resolution that the UNet can't halve evenly.
@@ -76,7 +92,7 @@ class SourceModel:
     def pipeline_spec(self, bos_digest: str) -> PipelineSpec:
         """What the runtime needs to know beside the engines."""
         scheduler = self.configs["scheduler"]
-        tokenizers = [_tokenizer_ids(self.folder / name) for name in ("tokenizer", "tokenizer_2")]
+        tokenizers = [_tokenizer_ids(self.folder, name) for name in _TOKENIZERS]
         return PipelineSpec(
             latent_channels=self.configs["vae"]["latent_channels"],
             downsampling=self.downsampling,
@@ -94,11 +110,6 @@ class SourceModel:
             bos_digest=bos_digest,
         )
 
-    def tensor_shapes(self, subfolder: str) -> Mapping[str, tuple[int, ...]]:
-        """Names and shapes of a component's tensors, from the header of its weights file."""
-        header = _read_header(self.weight_files[subfolder])
-        return {name: tuple(entry["shape"]) for name, entry in header.items()}
-
 
 SUBFOLDERS: Mapping[Component, str] = {
     Component.TEXT_ENCODER: "text_encoder",
@@ -112,137 +123,55 @@ SUBFOLDERS: Mapping[Component, str] = {
 def open_source(model: str) -> SourceModel:
     """Opens a model: `emoji-turbo`, a diffusers folder, or a hub id where the hub can be reached.
 
-    Everything that can be checked without loading weights is: the pipeline's class, the scheduler, the
-    configurations, and the weight files' headers against their sizes.
+    Everything that can be checked without loading weights is: the pipeline's class, the configurations, the
+    tokenizers' special tokens, and the weight files' headers against their sizes.
 
     Raises:
-        ModelError: no such model, no SDXL pipeline, or a missing or truncated file.
+        ModelError: no such model, no SDXL pipeline, or a missing, malformed or truncated file.
     """
-    folder = _find(model)
-    index = _read_json(folder / "model_index.json")
+    folder = find_model(model)
+    index = read_config(folder, "model_index.json")
     if (found := index.get("_class_name")) != PIPELINE_CLASS:
         raise ModelError(
             f"{folder} holds a {found or 'folder without a pipeline class'}, not a {PIPELINE_CLASS}; "
             "mixdq compiles SDXL pipelines: give the folder that `save_pretrained` of one wrote"
         )
-    configs = {name: _read_json(folder / name / "config.json") for name in _WEIGHT_FILES}
-    configs["scheduler"] = _read_json(folder / "scheduler" / "scheduler_config.json")
-    _check_configs(folder, configs)
-    weights = {name: _find_weights(folder / name, stem) for name, stem in _WEIGHT_FILES.items()}
-    tokenizer_files = [
-        _require(folder / name / file) for name in ("tokenizer", "tokenizer_2") for file in _TOKENIZER_FILES
-    ]
+    configs = {name: read_config(folder, file) for name, file in _CONFIG_FILES.items()}
+    config_files = {name: folder / file for name, file in _CONFIG_FILES.items()}
+    check_configs(folder, config_files, configs)
+    weights = {name: find_weights(folder / name, stem) for name, stem in WEIGHT_STEMS.items()}
     for path in weights.values():
-        _read_header(path)
-    config_files = [folder / name / "config.json" for name in _WEIGHT_FILES]
-    config_files.append(folder / "scheduler" / "scheduler_config.json")
-    digest = _digest([*config_files, *tokenizer_files, *weights.values()], folder)
-    return SourceModel(folder, ModelIdentity(Path(model).name, digest), configs, weights)
+        check_weights(path)
+    tokenizer_files = [path for name in _TOKENIZERS for path in _tokenizer_files(folder, name)]
+    for name in _TOKENIZERS:
+        _tokenizer_ids(folder, name)
+    digest = _digest([*config_files.values(), *tokenizer_files, *weights.values()], folder)
+    return SourceModel(folder, ModelIdentity(model_name(model), digest), configs, weights)
 
 
-def _find(model: str) -> Path:
-    if (shipped := shipped_model(model)) is not None:
-        return shipped
-    folder = Path(model)
-    if folder.is_dir():
-        return folder.resolve()
-    if model.count("/") == 1 and not model.startswith((".", "/", "~")):
-        return _download(model)
-    raise ModelError(
-        f"there is no model {model!r}: give `emoji-turbo`, a diffusers folder, or a hub id (`owner/name`)"
-    )
+def _tokenizer_files(folder: Path, name: str) -> list[Path]:
+    """All files that a tokenizer is read from; not every model has the last three."""
+    more = [folder / name / file for file in _MORE_TOKENIZER_FILES]
+    needed = [require(folder, f"{name}/{file}") for file in _TOKENIZER_FILES]
+    return needed + [path for path in more if path.is_file()]
 
 
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.txt", "*.safetensors"]
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"no weights for {hub_id}: there is no folder of that name and the hub could not be reached or "
-            f"refused ({type(error).__name__}); download the model elsewhere and give its folder"
-        ) from error
-
-
-def _check_configs(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
-    unet, scheduler = configs["unet"], configs["scheduler"]
-    wrong = [
-        f"{what} is {found!r} instead of {wanted!r}"
-        for what, found, wanted in (
-            ("the UNet's addition_embed_type", unet.get("addition_embed_type"), "text_time"),
-            ("the scheduler", scheduler.get("_class_name"), _SCHEDULER_CLASS),
-            ("the scheduler's prediction_type", scheduler.get("prediction_type"), "epsilon"),
-            ("the scheduler's timestep_spacing", scheduler.get("timestep_spacing"), "trailing"),
-        )
-        if found != wanted
-    ]
-    if wrong:
-        raise ModelError(f"{folder} is no one-step SDXL pipeline: {'; '.join(wrong)}")
-
-
-def _find_weights(folder: Path, stem: str) -> Path:
-    candidates = [folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise ModelError(
-        f"{folder} has no weights: expected {candidates[0].name} or {candidates[1].name}; "
-        "download the model again, or save it with `safe_serialization=True` in one file"
-    )
-
-
-def _read_header(path: Path) -> Mapping[str, Any]:
-    """The tensor table of a safetensors file: 8 bytes of length, JSON, then the data."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        text = file.read(length) if length < size else b""
-    try:
-        header: dict[str, Any] = json.loads(text)
-        header.pop("__metadata__", None)
-        end = 8 + length + max(entry["data_offsets"][1] for entry in header.values())
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no safetensors file, or is cut short; download it again") from error
-    if size != end:
-        raise ModelError(
-            f"{path} is truncated or damaged: it holds {size} bytes where its header says {end}; "
-            "download it again"
-        )
-    return header
-
-
-def _tokenizer_ids(folder: Path) -> dict[str, int]:
-    vocabulary = _read_json(folder / "vocab.json")
-    config = _read_json(folder / "tokenizer_config.json")
+def _tokenizer_ids(folder: Path, name: str) -> dict[str, int]:
+    vocabulary = read_config(folder, f"{name}/vocab.json")
+    config = read_config(folder, f"{name}/tokenizer_config.json")
 
     def token_id(key: str) -> int:
         token = config.get(key)
-        text = token["content"] if isinstance(token, dict) else token
-        if text not in vocabulary:
-            raise ModelError(f"{folder}: the {key} {text!r} is not in vocab.json; the tokenizer is damaged")
-        return int(vocabulary[text])
+        text = token.get("content") if isinstance(token, dict) else token
+        number = vocabulary.get(text) if isinstance(text, str) else None
+        if not isinstance(number, int):
+            raise ModelError(
+                f"{folder / name}: the {key} {text!r} of tokenizer_config.json has no number in vocab.json; "
+                "the tokenizer is damaged: download the model again"
+            )
+        return number
 
-    return {name: token_id(f"{name}_token") for name in ("bos", "eos", "pad")}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_require(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON ({error}); download the model again") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no JSON object; download the model again")
-    return value
-
-
-def _require(path: Path) -> Path:
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; {path.parent.parent} is no complete SDXL pipeline folder")
-    return path
+    return {short: token_id(f"{short}_token") for short in ("bos", "eos", "pad")}
 
 
 def _digest(paths: list[Path], folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from mixdq.configs.layers import LayerName
 
 _PACKAGE = Path(str(files("mixdq.configs")))
 _DEFAULT = "default"
-_HUB_IDS = {"stabilityai/sdxl-turbo": "sdxl-turbo"}
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -36,16 +36,18 @@ class Preset:
         return _PACKAGE / "prompts" / self.prompts
 
 
+def model_name(model: str) -> str:
+    """The name of a model: its folder's, also of `.` or `..`, or the part of a hub id behind the slash."""
+    return Path(os.path.abspath(model)).name  # noqa: PTH100 - resolve() would give what a link points to
+
+
 def preset_for(model: str) -> Preset:
     """The preset of a model's name, hub id or folder; the default preset for any other model."""
-    name = _HUB_IDS.get(model, Path(model).name)
-    path = _PACKAGE / "presets" / f"{name}.yaml"
-    if not path.is_file():
-        path = path.with_name(f"{_DEFAULT}.yaml")
-    return read_yaml(Preset, path, ModelError)
+    presets = {path.stem: path for path in (_PACKAGE / "presets").glob("*.yaml")}
+    return read_yaml(Preset, presets.get(model_name(model), presets[_DEFAULT]), ModelError)
 
 
 def shipped_model(name: str) -> Path | None:
-    """The folder of a model that ships with the package, or None."""
-    folder = _PACKAGE / "models" / name
-    return folder if (folder / "model_index.json").is_file() else None
+    """The folder of a model that ships with the package, or None; only the plain name means it, no path."""
+    folders = {path.parent.name: path.parent for path in (_PACKAGE / "models").glob("*/model_index.json")}
+    return folders.get(name)

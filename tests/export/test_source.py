@@ -1,6 +1,8 @@
 """A model folder is checked before any work begins."""
 
 import json
+import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,11 @@ from typing import Any
 import pytest
 
 from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.presets import shipped_model
+from mixdq.export.model_files import FIRST_FILES
 from mixdq.export.source import SourceModel, open_source
+
+WEIGHT_KINDS = (".safetensors", ".fp16.safetensors", ".bin")
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -81,9 +87,241 @@ def test_a_broken_configuration_is_named(model_copy: Path) -> None:
         open_source(str(model_copy))
 
 
-def test_no_such_model_says_what_a_model_is() -> None:
+@pytest.mark.parametrize(
+    "model", ["./no-such-folder", "no-such-folder/", "no such/model", "a/b/c", "../emoji-turbo", "\0", "é/a"]
+)
+def test_no_such_model_says_what_a_model_is(model: str) -> None:
     with pytest.raises(ModelError, match="a diffusers folder, or a hub id"):
-        open_source("./no-such-folder")
+        open_source(model)
+
+
+def test_a_name_that_no_file_system_takes_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"could not look for the model .*too long"):
+        open_source("x" * 300)
+
+
+@pytest.mark.parametrize("model", ["some--one/model", "someone/" + "x" * 300])
+def test_a_name_of_the_form_of_a_hub_id_that_the_hub_forbids_is_refused(model: str) -> None:
+    with pytest.raises(ModelError, match=rf"{model} is neither a folder nor a hub id"):
+        open_source(model)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../models/emoji-turbo", "emoji-turbo/", "emoji-turbo/unet/.."]
+)
+def test_a_shipped_model_is_meant_by_its_plain_name_only(name: str) -> None:
+    assert shipped_model("emoji-turbo") is not None
+    assert shipped_model(name) is None
+
+
+def test_a_link_to_a_model_gives_it_its_own_name(model_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "sdxl-turbo").symlink_to(model_copy)
+    assert open_source(str(tmp_path / "sdxl-turbo")).identity.name == "sdxl-turbo"
+
+
+# Configurations, weights and tokenizers of the wrong form.
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value", "pattern"),
+    [
+        ("unet/config.json", "cross_attention_dim", [32, 32], "cross_attention_dim: .*valid integer"),
+        ("unet/config.json", "sample_size", "16", "sample_size: .*valid integer"),
+        ("unet/config.json", "block_out_channels", [], "block_out_channels: .*at least 1 item"),
+        ("unet/config.json", "in_channels", 9, "unet's in_channels is 9, but the vae's latent_channels is 4"),
+        ("unet/config.json", "out_channels", 8, "unet's out_channels is 8, but the vae's latent_channels"),
+        ("vae/config.json", "block_out_channels", None, "block_out_channels: .*valid tuple"),
+        ("vae/config.json", "scaling_factor", "0.5", "scaling_factor: .*valid number"),
+        (
+            "vae/config.json",
+            "latents_mean",
+            [0, 0, 0, 0],
+            r"vae's latents_mean is \[0, 0, 0, 0\] instead of None",
+        ),
+        ("vae/config.json", "latents_std", [1, 1, 1, 1], "vae's latents_std is .* instead of None"),
+        ("text_encoder_2/config.json", "max_position_embeddings", True, "max_position_embeddings: .*integer"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 0, "num_train_timesteps: .*or equal to 1"),
+        ("scheduler/scheduler_config.json", "beta_end", float("nan"), "beta_end: .*finite|beta_end: .*less"),
+        (
+            "scheduler/scheduler_config.json",
+            "trained_betas",
+            [0.1] * 1000,
+            r"betas is \[.{,60}\] instead of None",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            "rescale_betas_zero_snr",
+            True,
+            "zero_snr is True instead of False",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            "beta_schedule",
+            "squaredcos_cap_v2",
+            "beta_schedule is 'squaredcos_cap_v2' instead of 'scaled_linear' or 'linear'",
+        ),
+    ],
+)
+def test_a_configuration_that_would_fail_later_or_draw_other_pictures_is_refused_by_file_or_part_and_field(
+    model_copy: Path, file: str, field: str, value: object, pattern: str
+) -> None:
+    _edit(model_copy / file, lambda config: config.update({field: value}))
+    with pytest.raises(ModelError, match=pattern):
+        open_source(str(model_copy))
+
+
+@pytest.mark.parametrize(
+    ("file", "field"),
+    [
+        ("unet/config.json", "projection_class_embeddings_input_dim"),
+        ("vae/config.json", "block_out_channels"),
+        ("vae/config.json", "scaling_factor"),
+        ("text_encoder/config.json", "vocab_size"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps"),
+    ],
+)
+def test_a_missing_field_is_named_with_its_file(model_copy: Path, file: str, field: str) -> None:
+    _edit(model_copy / file, lambda config: config.pop(field))
+    with pytest.raises(ModelError, match=rf"{file} is not a valid .* configuration: {field}: Field required"):
+        open_source(str(model_copy))
+
+
+def test_a_unet_without_a_resolution_of_its_own_asks_for_one(model_copy: Path) -> None:
+    _edit(model_copy / "unet" / "config.json", lambda config: config.update(sample_size=None))
+    source = open_source(str(model_copy))
+    with pytest.raises(ModelError, match=r"unet/config\.json names no sample_size.*give --resolution"):
+        _ = source.resolutions
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"5",
+        b"[]",
+        b"{}",
+        b'{"a": 1}',
+        b'{"a": {"data_offsets": []}}',
+        b'{"a":' * 50_000,
+        b'{"a": {"data_offsets": 3}}',
+    ],
+)
+def test_a_header_that_is_no_tensor_table_is_refused(model_copy: Path, header: bytes) -> None:
+    path = model_copy / "unet" / "diffusion_pytorch_model.safetensors"
+    path.unlink()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(ModelError, match="is no safetensors file, or is cut short"):
+        open_source(str(model_copy))
+
+
+@pytest.mark.parametrize("text", ["{" * 3 + "}" * 2, '{"a":' * 50_000, "5", "[]"])
+def test_a_configuration_that_is_no_object_is_named(model_copy: Path, text: str) -> None:
+    path = model_copy / "vae" / "config.json"
+    path.unlink()
+    path.write_text(text)
+    with pytest.raises(ModelError, match=r"vae/config\.json is not"):
+        open_source(str(model_copy))
+
+
+@pytest.mark.parametrize("token", [None, ["!"], {"text": "!"}, "no such token", 3])
+def test_a_special_token_without_a_number_is_refused_when_the_model_is_opened(
+    model_copy: Path, token: object
+) -> None:
+    _edit(model_copy / "tokenizer_2" / "tokenizer_config.json", lambda config: config.update(pad_token=token))
+    with pytest.raises(ModelError, match=r"tokenizer_2: the pad_token .* has no number in vocab\.json"):
+        open_source(str(model_copy))
+
+
+# Identity.
+
+
+@pytest.mark.parametrize(
+    "file", ["tokenizer_config.json", "special_tokens_map.json", "tokenizer.json", "added_tokens.json"]
+)
+@pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer_2"])
+def test_the_digest_changes_with_every_file_of_the_tokenizers(
+    emoji: SourceModel, model_copy: Path, tokenizer: str, file: str
+) -> None:
+    path = model_copy / tokenizer / file
+    text = path.read_text() if path.exists() else "{}"
+    path.unlink(missing_ok=True)
+    path.write_text(text + "\n")
+    assert open_source(str(model_copy)).identity.digest != emoji.identity.digest
+
+
+@pytest.mark.parametrize("model", [".", "./", "../model", "../model/", "unet/.."])
+def test_a_folder_has_its_own_name_however_it_is_written(
+    model_copy: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.chdir(model_copy)
+    assert open_source(model).identity.name == "model"
+
+
+def test_a_missing_index_is_laid_to_the_model_folder(model_copy: Path) -> None:
+    (model_copy / "model_index.json").unlink()
+    with pytest.raises(ModelError, match=rf"so {model_copy} is no complete SDXL pipeline folder"):
+        open_source(str(model_copy))
+
+
+# The hub: what is asked of it, and what its library finds on the disk without it.
+
+
+_HUB_FILES = [
+    "README.md",
+    "model_index.json",
+    "sd_xl_turbo_1.0.safetensors",
+    "sd_xl_turbo_1.0_fp16.safetensors",
+    *(f"{name}/config.json" for name in ("unet", "vae", "text_encoder", "text_encoder_2")),
+    *(f"{name}/diffusion_pytorch_model{kind}" for name in ("unet", "vae") for kind in WEIGHT_KINDS),
+    *(f"{name}/model{kind}" for name in ("text_encoder", "text_encoder_2") for kind in WEIGHT_KINDS),
+    *(f"{name}/{file}" for name in ("tokenizer", "tokenizer_2") for file in ("vocab.json", "merges.txt")),
+    "scheduler/scheduler_config.json",
+    "text_encoder/model.onnx",
+    "vae_decoder/model.onnx",
+]
+
+
+def test_of_a_repository_only_descriptions_and_fp16_weights_are_fetched() -> None:
+    from huggingface_hub.utils._paths import filter_repo_objects
+
+    kept = list(filter_repo_objects(_HUB_FILES, allow_patterns=list(FIRST_FILES)))
+    assert [name for name in kept if name.endswith("safetensors")] == [
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+        "text_encoder/model.fp16.safetensors",
+        "text_encoder_2/model.fp16.safetensors",
+    ]
+    assert len(kept) == 4 + 10
+    assert not any(name.endswith(("onnx", "md")) for name in kept)
+
+
+@pytest.fixture
+def hub_copy(tmp_path: Path, model_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model as the hub's library keeps `someone/some-model`, with no hub to reach."""
+    import huggingface_hub.constants
+
+    repository = tmp_path / "hub" / "models--someone--some-model"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    model_copy.rename(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(repository.parent))
+    return snapshot
+
+
+def test_a_hub_model_is_named_by_the_part_behind_the_slash(hub_copy: Path) -> None:
+    source = open_source("someone/some-model")
+    assert source.identity.name == "some-model"
+    assert source.folder == hub_copy
+
+
+def test_where_both_precisions_are_present_the_fp16_weights_are_taken(hub_copy: Path) -> None:
+    half = hub_copy / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    shutil.copyfile(hub_copy / "unet" / "diffusion_pytorch_model.safetensors", half)
+    weights = open_source("someone/some-model").weight_files
+    assert weights["unet"].name == half.name
+    assert weights["vae"].name == "diffusion_pytorch_model.safetensors"
 
 
 def test_a_hub_id_without_a_hub_says_to_give_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
