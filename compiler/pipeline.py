@@ -31,7 +31,22 @@ from mixdq.export.source import SourceModel
 
 # The UNet first: it takes longest at every stage.
 _ORDER = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
-_MODULES = ("mixdq.export.source", "mixdq.export.modules")
+# What makes each kind of file, for `code_digest`.
+_TORCH_CODE = ("mixdq.compiler.torch_stages", "mixdq.export", "mixdq.configs.layers")
+_PAPER_CODE = ("mixdq.compiler.paper_stages", "mixdq.configs.documents", "mixdq.configs.layers")
+_PLAN_CODE = (
+    *(*_PAPER_CODE, "mixdq.compiler.saved_recipe", "mixdq.configs.plan", "mixdq.configs.precision"),
+    "mixdq.configs.target",
+)
+_GRAPHS_CODE = (
+    *("mixdq.compiler.engine_stages", "mixdq.compiler.graphs", "mixdq.passes"),
+    *("mixdq.configs.layers", "mixdq.configs.plan", "mixdq.configs.quantizer", "mixdq.configs.ranges"),
+    "mixdq.configs.target",
+)
+_BUNDLE_CODE = (
+    *(*_PAPER_CODE, "mixdq.compiler.engine_stages", "mixdq.export"),
+    *("mixdq.configs.bundle", "mixdq.configs.plan", "mixdq.configs.ranges"),
+)
 _BUILDER_MODULES = {
     Dialect.ORT: "mixdq.compiler.ort_builder",
     Dialect.TENSORRT: "mixdq.compiler.tensorrt_builder",
@@ -110,7 +125,7 @@ class _Maker:
         facts = {
             **self._torch_facts,
             "resolutions": self._recipe.resolutions,
-            "code": code_digest(*_MODULES, "mixdq.export.layers"),
+            "code": code_digest(*_TORCH_CODE),
         }
         call = Call(
             make_layers, (self._recipe.model, self._recipe.resolutions, self._work.root / LAYERS_FILE)
@@ -127,7 +142,7 @@ class _Maker:
                 "plan": recipe.plan_for(LayerTable.read(layers)).digest,
                 "recipe": to_plain(SavedRecipe.of(recipe, work, self._out.root)),
                 "layers": done["layers"].digests,
-                "code": code_digest("mixdq.configs.plan", "mixdq.configs.target"),
+                "code": code_digest(*_PLAN_CODE),
             }
 
         return Stage("plan", self._out, Lane.HERE, ("layers",), facts, lambda _: call)
@@ -138,7 +153,7 @@ class _Maker:
         facts = {
             **self._torch_facts,
             "batch": batch,
-            "code": code_digest(*_MODULES, "mixdq.export.layers", "mixdq.export.graph"),
+            "code": code_digest(*_TORCH_CODE),
         }
         call = Call(make_export, (self._recipe.model, component, batch, path))
         # After the plan only so that a wrong plan is refused before the long work.
@@ -157,7 +172,7 @@ class _Maker:
             "prompts": calibration.prompts,
             "seed": calibration.seed,
             "resolutions": recipe.resolutions,
-            "code": code_digest("mixdq.export", "mixdq.configs.ranges"),
+            "code": code_digest(*_TORCH_CODE, "mixdq.configs.ranges"),
         }
         return [Stage("calibrate", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)]
 
@@ -169,16 +184,19 @@ class _Maker:
 
         def facts(done: Results) -> Mapping[str, object]:
             digest = given.digest if isinstance(given, RangeTable) else done["calibrate"].value
-            return {"ranges": digest, "layers": done["layers"].value}
+            return {
+                "ranges": digest,
+                "layers": done["layers"].value,
+                "code": code_digest(*_PAPER_CODE, "mixdq.configs.ranges"),
+            }
 
         needs = ("plan", "calibrate") if measured else ("plan",)
         return Stage("ranges", self._out, Lane.HERE, needs, facts, lambda _: call)
 
     def tokenizers(self) -> Stage:
+        facts = {**self._torch_facts, "code": code_digest(*_TORCH_CODE)}
         call = Call(make_tokenizers, (self._recipe.model, self._work.root))
-        return Stage(
-            "tokenizers", self._work, Lane.TORCH, ("plan",), lambda _: self._torch_facts, lambda _: call
-        )
+        return Stage("tokenizers", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)
 
     def graphs(self, component: Component, dialect: Dialect, with_ranges: bool) -> Stage:
         recipe = self._recipe
@@ -202,7 +220,7 @@ class _Maker:
                 "batch": recipe.batch,
                 "quantized": [done[name].value for name in needs[1:]] if quantized else [],
                 "packages": [installed_version("onnx"), installed_version("onnx-ir")],
-                "code": code_digest("mixdq.passes", "mixdq.compiler.graphs", "mixdq.configs.quantizer"),
+                "code": code_digest(*_GRAPHS_CODE),
             }
 
         call = Call(make_graphs, (replace(order, with_ranges=quantized and with_ranges),))
@@ -218,7 +236,7 @@ class _Maker:
             return {
                 "graph": [graphs.digest_of(path) for path in (record.graph, *record.weights)],
                 "builder": builder_facts(engine.target),
-                "code": code_digest(_BUILDER_MODULES[engine.target.dialect]),
+                "code": code_digest(_BUILDER_MODULES[engine.target.dialect], "mixdq.compiler.built"),
             }
 
         def call(done: Results) -> Call[Made]:
@@ -234,6 +252,7 @@ class _Maker:
             return {
                 "needs": [done[name].key for name in needs],
                 "files": [done[name].digests for name in needs],
+                "code": code_digest(*_BUNDLE_CODE),
             }
 
         def call(done: Results) -> Call[Made]:

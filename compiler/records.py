@@ -27,24 +27,23 @@ class FileStamp:
     path: str
     sha256: str
     bytes: int
-    mtime_ns: int
 
     @classmethod
     def of(cls, root: Path, path: Path) -> FileStamp:
         """The stamp of a file as it is now."""
-        stat = path.stat()
-        return cls(path.relative_to(root).as_posix(), sha256_of_file(path), stat.st_size, stat.st_mtime_ns)
+        return cls(path.relative_to(root).as_posix(), sha256_of_file(path), path.stat().st_size)
 
     def is_intact(self, root: Path) -> bool:
-        """Whether the file is there, unchanged: same size and time, or else the same digest."""
+        """Whether the file is there with the same bytes.
+
+        It is read whole: a copy or a bad disk changes bytes and keeps size and time, and the runtime, which
+        checks every digest, would then refuse what a run had called up to date.
+        """
         path = root / self.path
         try:
-            stat = path.stat()
-        except FileNotFoundError:
+            return path.stat().st_size == self.bytes and sha256_of_file(path) == self.sha256
+        except (OSError, StorageError):
             return False
-        if stat.st_size != self.bytes:
-            return False
-        return stat.st_mtime_ns == self.mtime_ns or sha256_of_file(path) == self.sha256
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -32,13 +32,28 @@ def test_a_record_is_found_by_the_next_process(tmp_path: Path) -> None:
         assert book.find("other", "k1") is None
 
 
-def test_a_changed_file_makes_its_stage_stale_even_with_the_same_size(tmp_path: Path) -> None:
+def test_a_changed_file_makes_its_stage_stale_even_with_the_same_size_and_time(tmp_path: Path) -> None:
     with Book.open(tmp_path) as book:
         path = write(tmp_path, "a", "1234")
+        before = path.stat().st_mtime_ns
         add(book, "export", "k", path)
         path.write_text("1235")
-        os.utime(path, ns=(1, 1))
+        os.utime(path, ns=(before, before))
         assert book.find("export", "k") is None
+
+
+def test_a_file_that_can_not_be_read_makes_its_stage_stale(tmp_path: Path) -> None:
+    with Book.open(tmp_path) as book:
+        path = write(tmp_path, "sub/a", "1234")
+        add(book, "export", "k", path)
+        path.unlink()
+        path.parent.rmdir()
+        write(tmp_path, "sub", "a file where the folder was")
+        assert book.find("export", "k") is None
+        (tmp_path / "sub").unlink()
+        path.mkdir(parents=True)
+        stamp = FileStamp("sub/a", "0" * 64, path.stat().st_size)
+        assert not stamp.is_intact(tmp_path)
 
 
 def test_a_touched_file_with_the_same_bytes_is_intact(tmp_path: Path) -> None:
