@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Annotated, Literal, NewType
 
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT, read_json, to_json, to_plain
@@ -113,11 +115,19 @@ class LayerSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class LayerTable:
-    """All quantizable layers of one model, in the order of its modules."""
+    """All quantizable layers of one model, in the order of its modules; at least one, each once."""
 
     model: ModelIdentity
-    layers: tuple[LayerSpec, ...]
+    layers: Annotated[tuple[LayerSpec, ...], Field(min_length=1)]
     version: Literal[1] = 1
+
+    @field_validator("layers")
+    @classmethod
+    def _each_once(cls, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
+        name, count = Counter(layer.name for layer in layers).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"the layer {name} occurs {count} times")
+        return layers
 
     def __iter__(self) -> Iterator[LayerSpec]:
         return iter(self.layers)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT, read_yaml, to_plain
@@ -29,14 +30,14 @@ class PrecisionPlan:
             K and V (paper, section 3.1).
         split_shortcuts: whether the up-blocks' `conv_shortcut` inputs are quantized in two halves
             (paper, section 4.1).
-        layers: precision by layer name; total over the model's layers.
+        layers: precision by layer name; total over the model's layers, at least one.
     """
 
     layers_digest: str
     model_digest: str | None
     bos_aware: bool
     split_shortcuts: bool
-    layers: Mapping[LayerName, Precision]
+    layers: Annotated[Mapping[LayerName, Precision], Field(min_length=1)]
     version: Literal[1] = 1
 
     @cached_property

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT, read_json, to_json
@@ -58,10 +59,10 @@ class RangeTable:
     model: ModelIdentity
     layers_digest: str
     calibration: CalibrationRun
-    bos: tuple[float, ...]
+    bos: Annotated[tuple[float, ...], Field(min_length=1)]
     bos_change: float
     bos_range: Range
-    layers: Mapping[LayerName, tuple[Range, ...]]
+    layers: Annotated[Mapping[LayerName, tuple[Range, ...]], Field(min_length=1)]
     version: Literal[1] = 1
 
     @cached_property

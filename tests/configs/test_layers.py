@@ -132,6 +132,18 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         LayerTable.read(tmp_path / "absent.json")
 
 
+def test_a_table_that_names_a_layer_twice_or_none_is_refused(table: LayerTable, tmp_path: Path) -> None:
+    path = tmp_path / "layers.json"
+    table.write(path)
+    second = table.layers[1].name
+    path.write_text(path.read_text().replace(table.layers[3].name, second))
+    with pytest.raises(ModelError, match=rf"valid layer table: layers: .*the layer {second} occurs 2 times"):
+        LayerTable.read(path)
+    path.write_text('{"model": {"name": "tiny", "digest": "a"}, "layers": []}')
+    with pytest.raises(ModelError, match=r"valid layer table: layers: .* at least 1 item"):
+        LayerTable.read(path)
+
+
 def test_a_table_of_another_version_is_refused(table: LayerTable, tmp_path: Path) -> None:
     path = tmp_path / "layers.json"
     table.write(path)

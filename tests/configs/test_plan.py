@@ -199,6 +199,7 @@ def test_the_digest_changes_with_every_decision(table: LayerTable) -> None:
         ("bos_aware: true", "bos_aware: perhaps", "bos_aware: Input should be a valid boolean"),
         ("version: 1", "version: 2", "version: "),
         ("version: 1", "colour: red", "colour: "),
+        ("layers:\n", "layers: {}\nothers:\n", "layers: .* at least 1 item"),
     ],
 )
 def test_a_malformed_file_is_refused(

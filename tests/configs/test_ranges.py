@@ -142,6 +142,8 @@ def test_ranges_survive_their_file(ranges: RangeTable, tmp_path: Path) -> None:
         ('"version": 1', '"version": 2', "version: "),
         ('"seed": 7', '"seed": "seven"', "calibration.seed: "),
         ('"seed": 7', '"seed": 7, "mood": "good"', "calibration.mood: "),
+        ('"layers": {', '"layers": {}, "others": {', "layers: .* at least 1 item"),
+        ('"bos": [', '"bos": [], "others": [', "bos: .* at least 1 item"),
     ],
 )
 def test_a_malformed_file_is_refused(
