@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
+from mixdq.compiler.inspect_coverage import Coverage, split_half
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import GraphError
+from mixdq.configs.target import Dialect
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -30,6 +32,7 @@ class GraphFacts:
         bos_constants: how many constants stand for token 0.
         bos_values: values in them, of one image.
         splits: per split shortcut the input channels of its halves.
+        coverage: how much is quantized.
     """
 
     operators: Counter[str]
@@ -37,6 +40,7 @@ class GraphFacts:
     bos_constants: int
     bos_values: int
     splits: dict[str, tuple[int, int]]
+    coverage: Coverage
 
 
 def read_graph(path: Path) -> GraphFacts:
@@ -64,28 +68,24 @@ def read_graph(path: Path) -> GraphFacts:
         bos_constants=len(bos),
         bos_values=sum(bos),
         splits=_splits(graph),
+        coverage=Coverage.of(graph),
     )
 
 
 def _splits(graph: ir.Graph) -> dict[str, tuple[int, int]]:
     channels: dict[str, list[int]] = {}
     for node in graph:
-        name, _, part = (node.name or "").rpartition(".")
+        name, half = split_half(node)
         weight = node.inputs[1] if node.op_type == "Conv" else None
-        if (
-            part in ("0", "1")
-            and name.endswith("conv_shortcut")
-            and weight is not None
-            and weight.shape is not None
-        ):
+        if half is not None and weight is not None and weight.shape is not None:
             channels.setdefault(name, []).append(int(weight.shape.numpy()[1]))
     return {name: (parts[0], parts[1]) for name, parts in channels.items() if len(parts) == 2}
 
 
 def show_unets(root: Path) -> Iterator[RenderableType]:
-    """One UNet graph of each dialect in a bundle's folder: the resolutions differ in their shapes alone."""
-    for folder in sorted((root / "onnx").iterdir()):
-        for graph in sorted(folder.glob(f"{Component.UNET}*.onnx"))[:1]:
+    """One UNet graph of each dialect in a folder, if it has any: resolutions differ in shapes alone."""
+    for dialect in Dialect:
+        for graph in sorted((root / "onnx" / dialect).glob(f"{Component.UNET}*.onnx"))[:1]:
             yield from show_graph(graph)
 
 
@@ -100,6 +100,8 @@ def show_graph(path: Path) -> Iterator[RenderableType]:
         f"  Q/DQ: {facts.operators['QuantizeLinear']} QuantizeLinear, "
         f"{facts.operators['DequantizeLinear']} DequantizeLinear"
     )
+    if facts.operators["DequantizeLinear"]:
+        yield f"  {facts.coverage.in_words()}"
     if facts.bos_constants:
         yield f"  BOS: {facts.bos_constants} constants, {facts.bos_values:,} values"
     if facts.splits:

@@ -71,7 +71,9 @@ def show_ranges(ranges: RangeTable, table: LayerTable | None) -> Iterator[Render
     bos, others = max(map(abs, ranges.bos)), max(map(abs, text), default=0.0)
     if others:
         yield f"text embedding: token 0 reaches {bos:.1f}, all others {others:.1f} (ratio {bos / others:.1f})"
-    widest = sorted(ranges.layers, key=lambda name: -max(map(abs, _bounds(ranges, name))))[:_WIDEST]
+    widest = sorted(ranges.layers, key=lambda name: -max(map(abs, _bounds(ranges, name)), default=0.0))[
+        :_WIDEST
+    ]
     view = Table("layer", "minimum", "maximum", title=f"the {len(widest)} widest inputs")
     for name in widest:
         for part in ranges[name]:
