@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import onnx_ir as ir
 
 from mixdq.configs.layers import LayerSpec, LayerTable
@@ -21,8 +22,9 @@ class CheckFormPass(ir.passes.InPlacePass):
 
     Checked per layer: the weight is an INT8 constant behind one DequantizeLinear with a scale per output
     channel; the activation comes from one Quantize/Dequantize pair with a scalar scale, and zero point 0
-    where the dialect is symmetric; neither where the plan says floating point; no token 0 in a BOS-aware
-    layer. And over the graph: no pair that feeds anything but layers.
+    where the dialect is symmetric; both scales have the dialect's type, which is the type of what comes out
+    of a DequantizeLinear; neither where the plan says floating point; no token 0 in a BOS-aware layer. And
+    over the graph: no pair that feeds anything but layers.
     """
 
     def __init__(self, plan: PrecisionPlan, table: LayerTable, dialect: Dialect) -> None:
@@ -50,7 +52,7 @@ class CheckFormPass(ir.passes.InPlacePass):
         for layer in self.table:
             precision = self.plan[layer.name]
             for part in nodes_of(nodes, layer, self.plan):
-                yield from _weight_faults(part, precision.quantizes_weight)
+                yield from self._weight_faults(part, precision.quantizes_weight)
                 yield from self._activation_faults(part, precision.quantizes_activation)
                 if self.plan.takes_bos_out(layer):
                     yield from _bos_faults(graph, layer, part)
@@ -69,11 +71,35 @@ class CheckFormPass(ir.passes.InPlacePass):
         scale, zero_point = quantize.inputs[1], quantize.inputs[2]
         if scale is None or scale.const_value is None or tuple(scale.const_value.shape):
             yield f"the activation scale of {part.name} is no scalar constant"
+        elif scale.dtype is not self._float:
+            yield f"the activation scale of {part.name} is no {self._float.name}"
         wanted = ir.DataType.INT8 if self.dialect.symmetric else ir.DataType.UINT8
         if zero_point is None or zero_point.const_value is None or zero_point.dtype is not wanted:
             yield f"the activation zero point of {part.name} is no {wanted.name} constant"
         elif self.dialect.symmetric and int(zero_point.const_value.numpy()) != 0:
             yield f"the activation zero point of {part.name} is not 0"
+
+    def _weight_faults(self, part: LayerNode, quantized: bool) -> Iterator[str]:
+        dequantize = _producer(part.weight, _DEQUANTIZE)
+        if (dequantize is not None) != quantized:
+            yield f"the weight of {part.name} is {'not ' if quantized else ''}quantized"
+            return
+        if dequantize is None:
+            return
+        stored, scale = dequantize.inputs[0], dequantize.inputs[1]
+        if stored is None or stored.const_value is None or stored.dtype is not ir.DataType.INT8:
+            yield f"the weight of {part.name} is not stored as INT8"
+            return
+        axis = dequantize.attributes.get_int("axis", 1)
+        sizes = tuple(scale.const_value.shape) if scale is not None and scale.const_value is not None else ()
+        if axis != part.channel_axis or sizes != (stored.const_value.shape[part.channel_axis],):
+            yield f"the weight of {part.name} has no scale per output channel"
+        elif scale is not None and scale.dtype is not self._float:
+            yield f"the weight scale of {part.name} is no {self._float.name}"
+
+    @property
+    def _float(self) -> ir.DataType:
+        return ir.DataType.from_numpy(np.dtype(self.dialect.float_type))
 
     def _stray_faults(self, graph: ir.Graph) -> Iterator[str]:
         nodes = layer_nodes(graph)
@@ -91,23 +117,6 @@ class CheckFormPass(ir.passes.InPlacePass):
                 )
                 if not wanted:
                     yield f"{node.name} feeds {reader.name} ({reader.op_type}), which is not to be quantized"
-
-
-def _weight_faults(part: LayerNode, quantized: bool) -> Iterator[str]:
-    dequantize = _producer(part.weight, _DEQUANTIZE)
-    if (dequantize is not None) != quantized:
-        yield f"the weight of {part.name} is {'not ' if quantized else ''}quantized"
-        return
-    if dequantize is None:
-        return
-    stored, scale = dequantize.inputs[0], dequantize.inputs[1]
-    if stored is None or stored.const_value is None or stored.dtype is not ir.DataType.INT8:
-        yield f"the weight of {part.name} is not stored as INT8"
-        return
-    axis = dequantize.attributes.get_int("axis", 1)
-    sizes = tuple(scale.const_value.shape) if scale is not None and scale.const_value is not None else ()
-    if axis != part.channel_axis or sizes != (stored.const_value.shape[part.channel_axis],):
-        yield f"the weight of {part.name} has no scale per output channel"
 
 
 def _bos_faults(graph: ir.Graph, layer: LayerSpec, part: LayerNode) -> Iterator[str]:

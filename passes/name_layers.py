@@ -27,7 +27,11 @@ class NameLayersPass(ir.passes.InPlacePass):
         return f"NameLayersPass({len(self.table)} layers)"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Renames nodes and constants; nothing else changes."""
+        """Renames nodes and constants; nothing else changes.
+
+        Raises:
+            GraphFormError: a layer has no node or two, or the name that a constant is to take is taken.
+        """
         modified = False
         seen: set[str] = set()
         for node in model.graph:
@@ -37,7 +41,7 @@ class NameLayersPass(ir.passes.InPlacePass):
             if name in seen:
                 raise GraphFormError(f"two nodes of the graph claim to be {name}; export the model again")
             seen.add(name)
-            modified |= _rename(node, name)
+            modified |= _rename(model.graph, node, name)
         if missing := [layer.name for layer in self.table if layer.name not in seen]:
             raise GraphFormError(
                 f"the graph has no node for {missing[0]} (of {len(missing)} layers); it was exported from "
@@ -59,11 +63,15 @@ def _has_weight(node: ir.Node) -> bool:
     return weight is not None and weight.const_value is not None
 
 
-def _rename(node: ir.Node, name: str) -> bool:
+def _rename(graph: ir.Graph, node: ir.Node, name: str) -> bool:
     wanted: list[tuple[ir.Node | ir.Value, str]] = [(node, name), (LayerNode(node).weight, f"{name}.weight")]
     wanted += [(bias, f"{name}.bias") for bias in _biases(node)]
     wrong = [(thing, right) for thing, right in wanted if thing.name != right]
     for thing, right in wrong:
+        if isinstance(thing, ir.Value) and right in graph.initializers:
+            raise GraphFormError(
+                f"the graph has another constant named {right} already; export the model again"
+            )
         thing.name = right
     return bool(wrong)
 

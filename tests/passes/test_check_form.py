@@ -16,15 +16,15 @@ from mixdq.passes.pipeline import apply
 
 Make = Callable[..., Any]
 
-# p: W8A8. m: W8A16. f: FP16. a.attn2.to_k: W8A16 without BOS.
+# p: W8A8. m: W8A16. f: FP16. a.attn2.to_k: W8A16 without BOS. ONNX text gives FP16 as its bits.
 _GOOD = """<ir_version: 10, opset_import: ["" : 21]>
 g (float[2,3] x, float[1,4,3] encoder_hidden_states) => (float[2,2] y, float[1,4,2] k)
-<int8[3,2] wp = {1, 2, 3, 4, 5, 6}, float[2] sp = {0.1, 0.2},
- int8[3,2] wm = {1, 2, 3, 4, 5, 6}, float[2] sm = {0.1, 0.2},
+<int8[3,2] wp = {1, 2, 3, 4, 5, 6}, SCALE[2] sp = {1, 2},
+ int8[3,2] wm = {1, 2, 3, 4, 5, 6}, SCALE[2] sm = {1, 2},
  float[2,2] wf = {1, 2, 3, 4}, float[3,2] full = {1, 2, 3, 4, 5, 6},
- int8[3,2] wk = {1, 2, 3, 4, 5, 6}, float[2] sk = {0.1, 0.2},
- float sx = {0.5}, POINT zx = {0}, POINT other = {1}, float[1] vector = {0.5}, int8[3] eights = {0, 0, 0},
- float s_whole = {0.1}, float[3] s_rows = {0.1, 0.2, 0.3},
+ int8[3,2] wk = {1, 2, 3, 4, 5, 6}, SCALE[2] sk = {1, 2},
+ SCALE sx = {5}, POINT zx = {0}, POINT other = {1}, SCALE[1] vector = {5}, int8[3] eights = {0, 0, 0},
+ SCALE s_whole = {1}, SCALE[3] s_rows = {1, 2, 3},
  int64[1] one = {1}, int64[1] four = {4}, float[1,1,2] bos = {7, 8}> {
     ["qx"] qx = QuantizeLinear (x, sx, zx)
     ["dx"] dx = DequantizeLinear (qx, sx, zx)
@@ -42,7 +42,8 @@ g (float[2,3] x, float[1,4,3] encoder_hidden_states) => (float[2,2] y, float[1,4
 
 
 def _text(dialect: Dialect) -> str:
-    return _GOOD.replace("POINT", "int8" if dialect.symmetric else "uint8")
+    text = _GOOD.replace("POINT", "int8" if dialect.symmetric else "uint8")
+    return text.replace("SCALE", "float16" if dialect.symmetric else "float")
 
 
 def _model(text: str) -> ir.Model:
@@ -125,10 +126,16 @@ def test_a_graph_as_planned_passes_unchanged(table: LayerTable, make_plan: Make,
         ),
         pytest.param("(x, sx, zx)", "(x, vector, zx)", "with other parameters", id="two scales"),
         pytest.param(
-            "sx = {0.5}",
-            "s_unused = {0.5}, float[1] sx = {0.5}",
+            "sx = {5}",
+            "s_unused = {5}, float16[1] sx = {5}",
             "activation scale of p is no scalar",
             id="vector scale",
+        ),
+        pytest.param(
+            "float16 sx", "float sx", "the activation scale of p is no FLOAT16", id="wide input scale"
+        ),
+        pytest.param(
+            "float16[2] sm", "float[2] sm", "the weight scale of m is no FLOAT16", id="wide weight scale"
         ),
         pytest.param(
             "int8 zx = {0}", "int8 zx = {3}", "the activation zero point of p is not 0", id="centre off zero"
@@ -165,8 +172,15 @@ def test_a_deviation_is_caught(check: Callable[[str], None], old: str, new: str,
 def test_a_signed_zero_point_is_no_form_of_onnx_runtimes(
     check: Callable[[str, Dialect], None],
 ) -> None:
+    text = _text(Dialect.ORT).replace("uint8 zx", "int8 zx")
     with pytest.raises(GraphFormError, match="the activation zero point of p is no UINT8 constant"):
-        check(_text(Dialect.TENSORRT), Dialect.ORT)
+        check(text, Dialect.ORT)
+
+
+def test_a_half_scale_is_no_form_of_onnx_runtimes(check: Callable[[str, Dialect], None]) -> None:
+    text = _text(Dialect.ORT).replace("float sx", "float16 sx")
+    with pytest.raises(GraphFormError, match=r"the activation scale of p is no FLOAT\b"):
+        check(text, Dialect.ORT)
 
 
 def test_three_deviations_are_named_and_the_rest_counted(table: LayerTable, make_plan: Make) -> None:

@@ -56,6 +56,16 @@ def test_nodes_and_constants_take_their_modules_names(table: LayerTable) -> None
     assert weight.numpy().tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_constant_that_has_a_layers_name_already_is_refused(table: LayerTable, part: str) -> None:
+    model = _graph()
+    model.graph.register_initializer(
+        ir.Value(name=f"proj.out.{part}", const_value=ir.tensor([1.0], name=f"proj.out.{part}"))
+    )
+    with pytest.raises(GraphFormError, match=rf"has another constant named proj\.out\.{part}"):
+        NameLayersPass(table)(model)
+
+
 def test_a_named_graph_is_not_modified_again(table: LayerTable) -> None:
     model = _graph()
     NameLayersPass(table)(model)
