@@ -127,9 +127,12 @@ def _model_statistics(model: str) -> TextStatistics:
 
 
 def _table(model: str, resolutions: list[int] | None) -> LayerTable:
-    """The layers of a model; of a folder that holds its `layers.json`, without loading torch."""
+    """The layers of a model; of a folder that holds its `layers.json`, without loading torch.
+
+    The name of a shipped model means that model: a folder beside it that is called the same is `./NAME`.
+    """
     file = Path(model) / LAYERS_FILE
-    if file.is_file() and resolutions is None:
+    if shipped_model(model) is None and resolutions is None and file.is_file():
         return LayerTable.read(file)
     source = open_source(model)
     return child_on_terminal("layers", find_layers, model, o.resolutions_of(source, resolutions)).value

@@ -71,9 +71,9 @@ Prompts = Annotated[
 ]
 PromptCount = Annotated[
     int | None,
-    typer.Option("--prompt-count", help="How many of the prompts to run. [default: all, at most 64]"),
+    typer.Option("--prompt-count", help="How many of the prompts to run. [default: all]"),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the calibration's noise.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the calibration's noise, 0 to 2147483647.")]
 Ranges = Annotated[
     Path | None, typer.Option("--ranges", help="A ranges.json, instead of running the prompts.")
 ]
@@ -151,9 +151,16 @@ def calibration_of(model: str, prompts: Path | None, count: int | None, seed: in
 def ranges_of(
     file: Path | None, model: str, prompts: Path | None, count: int | None, seed: int
 ) -> Calibration | RangeTable:
-    """The ranges of a file, or else what to measure them on."""
+    """The ranges of a file, or else what to measure them on.
+
+    Raises:
+        RequestError: both a file and what to measure them on, or a seed out of bounds.
+    """
     if file is None:
         return calibration_of(model, prompts, count, seed)
-    if prompts is not None:
-        raise RequestError("--ranges and --prompts exclude each other; give one of them")
+    if prompts is not None or count is not None or seed != DEFAULT_SEED:
+        raise RequestError(
+            "--ranges excludes --prompts, --prompt-count and --seed: its ranges are measured already; "
+            "give the file, or what to measure"
+        )
     return RangeTable.read(file)

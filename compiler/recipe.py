@@ -15,8 +15,10 @@ from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Target
 from mixdq.export.source import SourceModel
 
+LARGEST_SEED = 2**31 - 1
+"""Of the calibration's noise."""
+
 _MAX_BATCH = 32
-_MOST_PROMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,22 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What to measure the ranges on."""
+    """What to measure the ranges on.
+
+    Attributes:
+        prompts: at least one.
+        seed: of the noise, 0 to `LARGEST_SEED`.
+
+    Raises:
+        RequestError: a seed out of bounds.
+    """
 
     prompts: tuple[str, ...]
     seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise RequestError(f"seed {self.seed} is out of bounds; use 0 to {LARGEST_SEED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +138,7 @@ def read_prompts(path: Path, count: int | None) -> tuple[str, ...]:
 
     Args:
         path: the file.
-        count: how many; None for all, but at most 64.
+        count: how many; None for all.
 
     Raises:
         StorageError: the file can't be read.
@@ -137,7 +151,7 @@ def read_prompts(path: Path, count: int | None) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} is no UTF-8 text ({error.reason}); give one prompt a line") from error
     prompts = [line.strip() for line in lines if line.strip()]
-    wanted = min(len(prompts), _MOST_PROMPTS) if count is None else count
+    wanted = len(prompts) if count is None else count
     if not 1 <= wanted <= len(prompts):
         raise ModelError(
             f"{path} holds {len(prompts)} prompts, and {wanted} were asked for; "

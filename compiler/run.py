@@ -66,6 +66,8 @@ def run(
     work = (work or out / "work").resolve()
     if work == out or work in out.parents:
         raise RequestError(f"--work {work} must be another folder than --out {out}, and not around it")
+    _check_apart(source, "--out", out)
+    _check_apart(source, "--work", work)
     with Book.open(out, seal=out / BUNDLE_FILE) as out_book, Book.open(work) as work_book:
         stages = stages_of(recipe, source, work_book, out_book, goal)
         outcome = execute(stages, jobs=jobs, watch=watch)
@@ -75,6 +77,15 @@ def run(
             if outcome.ran or not (out / REPORT_FILE).is_file():
                 write_report(out, work, outcome, ran.seconds)
     return ran
+
+
+def _check_apart(source: SourceModel, option: str, folder: Path) -> None:
+    model = source.folder.resolve()
+    if folder == model or model in folder.parents or folder in model.parents:
+        raise RequestError(
+            f"{option} {folder} must be apart from the model's folder {model}: not the same, not inside it, "
+            "not around it; give another folder"
+        )
 
 
 def say_what_ran(out: Path, ran: Ran) -> None:

@@ -17,6 +17,7 @@ from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.source import SourceModel
 
 _BATCH = 8
+_SEEDS = 2**31
 
 
 def calibrate(
@@ -49,7 +50,8 @@ def calibrate(
         source.check_resolution(resolution)
         for start in range(0, len(prompts), _BATCH):
             batch = prompts[start : start + _BATCH]
-            noise = unit_noise(source, len(batch), resolution, seed + 100_003 * start + resolution)
+            batch_seed = (seed + 100_003 * start + resolution) % _SEEDS
+            noise = unit_noise(source, len(batch), resolution, batch_seed)
             pipeline.latents(batch, noise, resolution)
             advance()
     rows = observer.bos_rows()

@@ -1,0 +1,149 @@
+"""What a command line may ask for: folders apart, seeds in bounds, prompts whole, and one meaning of a name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from mixdq.compiler.cli_show import show
+from mixdq.compiler.options import calibration_of, ranges_of
+from mixdq.compiler.progress import SilentWatch
+from mixdq.compiler.recipe import LARGEST_SEED, Calibration, Recipe, Uniform
+from mixdq.compiler.run import run
+from mixdq.configs.console import run_app
+from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.precision import FP16
+from mixdq.configs.presets import preset_for
+from mixdq.configs.target import Target
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+def assert_refused(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that shows things ends with one line of error and exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        run_app(show, words)
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert expected in errors
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("mymodel/", "there is no model 'mymodel/'"),
+        ("foo bar/baz", "there is no model 'foo bar/baz'"),
+        ("x" * 300, "too long"),
+    ],
+)
+@pytest.mark.parametrize("command", [["layers"], ["plan", "--out", "plan.yaml"]])
+def test_a_model_that_can_be_none_is_refused_by_every_command(
+    command: list[str],
+    model: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused([*command, model], expected, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def other_layers() -> dict[str, Any]:
+    """A layer table that is none of emoji-turbo's: one layer of a model named `mine`."""
+    layer = {
+        "name": "conv_in",
+        "kind": "convolution",
+        "weight_shape": [8, 4, 3, 3],
+        "has_bias": True,
+        "split": None,
+        "macs": {"64": 18432},
+    }
+    return {"model": {"name": "mine", "digest": "0" * 64}, "layers": [layer], "version": 1}
+
+
+def test_a_shipped_models_name_means_it_even_beside_a_folder_of_that_name(
+    other_layers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixdq_compile: Command
+) -> None:
+    (tmp_path / "emoji-turbo").mkdir()
+    (tmp_path / "emoji-turbo" / "layers.json").write_text(json.dumps(other_layers))
+    monkeypatch.chdir(tmp_path)
+    shipped = json.loads(mixdq_compile("layers", "emoji-turbo", "--json").stdout)
+    folder = json.loads(mixdq_compile("layers", "./emoji-turbo", "--json").stdout)
+    assert (shipped["model"], len(shipped["layers"])) == ("emoji-turbo", 264)
+    assert (folder["model"], len(folder["layers"])) == ("mine", 1)
+
+
+# Calibration.
+
+
+@pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1, 99999999999999999999])
+def test_a_seed_out_of_bounds_is_refused(seed: int) -> None:
+    with pytest.raises(RequestError, match=rf"seed {seed} is out of bounds; use 0 to 2147483647"):
+        calibration_of("emoji-turbo", None, None, seed)
+
+
+@pytest.mark.parametrize("seed", [0, LARGEST_SEED])
+def test_the_seeds_at_the_bounds_are_taken(seed: int) -> None:
+    assert Calibration(("a cat",), seed).seed == seed
+
+
+def test_a_file_of_prompts_is_used_whole_or_as_much_of_it_as_was_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    prompts = tuple(f"prompt {number}" for number in range(100))
+    file.write_text("\n".join(prompts))
+    assert calibration_of("emoji-turbo", file, None, 0).prompts == prompts
+    assert calibration_of("emoji-turbo", file, 70, 0).prompts == prompts[:70]
+    with pytest.raises(ModelError, match="holds 100 prompts, and 101 were asked for"):
+        calibration_of("emoji-turbo", file, 101, 0)
+
+
+@pytest.mark.parametrize(("model", "count"), [("emoji-turbo", 64), ("another", 32)])
+def test_a_presets_prompts_are_64_at_most(model: str, count: int) -> None:
+    assert len(calibration_of(model, None, None, 0).prompts) == count
+    assert preset_for(model).prompts_file.is_file()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "count", "seed"), [(Path("prompts.txt"), None, 0), (None, 2, 0), (None, None, 1)]
+)
+def test_given_ranges_exclude_what_would_measure_them(
+    prompts: Path | None, count: int | None, seed: int, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="--ranges excludes --prompts, --prompt-count and --seed"):
+        ranges_of(tmp_path / "ranges.json", "emoji-turbo", prompts, count, seed)
+
+
+# Folders.
+
+
+@pytest.mark.parametrize("option", ["--out", "--work"])
+@pytest.mark.parametrize("place", [".", "unet", "new/folder", "..", "link"])
+def test_nothing_is_written_into_or_around_the_model(
+    option: str, place: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "models" / "tiny")
+    (tmp_path / "models" / "link").symlink_to(model)
+    folder = model / place if place != "link" else tmp_path / "models" / "link"
+    before = sorted(tmp_path.rglob("*"))
+    recipe = Recipe(
+        model=str(model),
+        targets=(Target.parse("cpu"),),
+        resolutions=(64,),
+        batch=1,
+        plan=Uniform(FP16, (), (), bos_aware=False, split_shortcuts=False),
+        ranges=Calibration(("a cat",), 0),
+    )
+    out, work = (folder, None) if option == "--out" else (tmp_path / "out", folder)
+    with pytest.raises(RequestError, match=rf"{option} .* must be apart from the model's folder .*tiny"):
+        run(recipe, out, work=work, jobs=1, watch=SilentWatch())
+    assert sorted(tmp_path.rglob("*")) == before
