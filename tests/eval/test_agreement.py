@@ -6,6 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from mixdq.compiler.graphs import write_graphs
+from mixdq.configs.bundle import Component
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
@@ -16,14 +18,14 @@ from mixdq.export.source import open_source
 LAYER_FLOOR_DB = 60.0
 
 
-def _measure(bundle: Path, graph: Path) -> Agreement:
+def _measure(bundle: Path, graph: Path, dialect: Dialect = Dialect.ORT) -> Agreement:
     return measure_agreement(
         open_source("emoji-turbo"),
         graph,
         table=LayerTable.read(bundle / "layers.json"),
         plan=PrecisionPlan.read(bundle / "plan.yaml"),
         ranges=RangeTable.read(bundle / "ranges.json"),
-        dialect=Dialect.ORT,
+        dialect=dialect,
         resolution=128,
         prompt="red apple",
         seed=3,
@@ -43,6 +45,26 @@ def test_every_quantized_layer_agrees_with_the_simulation_on_the_same_input(emoj
     # As a whole, no worse than two correct kernel sets are among themselves, unless these never flipped.
     assert agreement.noise_prediction >= min(agreement.kernel_spread - 6, 40)
     assert agreement.image >= min(agreement.image_spread - 6, 30)
+
+
+def test_every_layer_of_tensorrts_fp16_graph_agrees_as_well(
+    emoji_folder: Path, emoji_w8a8: Path, tmp_path: Path
+) -> None:
+    plan = PrecisionPlan.read(emoji_w8a8 / "plan.yaml")
+    graphs = write_graphs(
+        source_folder=emoji_folder / "work" / "source",
+        component=Component.UNET,
+        out=tmp_path,
+        dialect=Dialect.TENSORRT,
+        resolutions=(128,),
+        batch=1,
+        table=LayerTable.read(emoji_w8a8 / "layers.json"),
+        plan=plan,
+        ranges=RangeTable.read(emoji_w8a8 / "ranges.json"),
+    )
+    agreement = _measure(emoji_w8a8, graphs[128].graph, Dialect.TENSORRT)
+    assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}
+    assert min(agreement.layers.values()) >= LAYER_FLOOR_DB
 
 
 def test_a_wrong_scale_is_found_in_its_layer(emoji_w8a8: Path, tmp_path: Path) -> None:
