@@ -1,4 +1,4 @@
-"""What a command line may ask for: folders apart, seeds in bounds, prompts whole, and one meaning of a name."""
+"""What a command may ask for: folders apart, seeds in bounds, prompts whole, one meaning of a name."""
 
 from __future__ import annotations
 
