@@ -58,7 +58,9 @@ def find_model(model: str) -> Path:
 
 
 def find_weights(folder: Path, stem: str) -> Path:
-    """A component's weights: the FP16 file if there is one, for the engines hold no more, else the plain one.
+    """A component's weights: the FP16 file if there is one, else the plain one.
+
+    The UNet's and the text encoders' engines hold no more than FP16; the VAE's weights are widened.
 
     Raises:
         ModelError: neither is there.
