@@ -172,6 +172,8 @@ def run_in_child(function: Callable[..., T], *arguments: object, report: Report 
 
 def serve() -> None:
     """The child's main loop: takes calls from the inherited connection until the parent closes it."""
+    # A parent that was started in the background hands down an ignored SIGINT, which `_listen` relies on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     connection = Connection(int(sys.argv[1]))
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, calls), daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from mixdq.configs.layers import ModelIdentity
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.presets import preset_for
 from mixdq.configs.target import Target
+
+# Where the tests run in the background, SIGINT is ignored, which the commands that they start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BATCH = 2
 TOKENS = 77

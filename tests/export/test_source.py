@@ -90,7 +90,10 @@ def test_a_broken_configuration_is_named(model_copy: Path) -> None:
 @pytest.mark.parametrize(
     "model", ["./no-such-folder", "no-such-folder/", "no such/model", "a/b/c", "../emoji-turbo", "\0", "é/a"]
 )
-def test_no_such_model_says_what_a_model_is(model: str) -> None:
+def test_no_such_model_says_what_a_model_is(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="a diffusers folder, or a hub id"):
         open_source(model)
 

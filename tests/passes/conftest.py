@@ -62,7 +62,7 @@ def make_ranges() -> Callable[..., RangeTable]:
         table: LayerTable,
         same: tuple[float, float] = (-1, 2),
         others: Mapping[str, tuple[tuple[float, float], ...]] | None = None,
-        bos: tuple[float, ...] = (),
+        bos: tuple[float, ...] = (0.0,),
         bos_change: float = 0.0,
     ) -> RangeTable:
         layers = {
