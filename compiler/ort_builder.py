@@ -11,12 +11,11 @@ from mixdq.compiler.built import Built
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
 
 if TYPE_CHECKING:
     import onnxruntime
 
-# As in the runtime: MatMul + Add becomes a Gemm, which the integer kernels don't take.
-_DISABLED = ["MatMulAddFusion"]
 _ERRORS_ONLY = 3
 _TYPES = {
     "tensor(float)": "float32",
@@ -76,7 +75,10 @@ def _open(graph: Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(
-            str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED
+            str(graph),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(ORT_DISABLED_OPTIMIZERS),
         )
     except Exception as error:  # ONNX Runtime's exceptions share no base but this one
         raise GraphError(f"ONNX Runtime refused {graph.name}: {error}") from error

@@ -10,6 +10,10 @@ from mixdq.configs.layers import LayerName
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
 
+ORT_DISABLED_OPTIMIZERS = ("MatMulAddFusion",)
+"""What every ONNX Runtime session of ours leaves out: MatMul + Add would become a Gemm, which the integer
+kernels don't take, so that the product would stay in float between its DequantizeLinear nodes."""
+
 
 class Dialect(StrEnum):
     """The form of ONNX graph that a family of back ends reads best.

@@ -25,7 +25,7 @@ from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Dialect
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, Dialect
 from mixdq.export.modules import UnetForExport
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.simulate import SimulatedLayer, simulate
@@ -154,7 +154,7 @@ def _run(graph: Path | bytes, feeds: Mapping[str, Array]) -> Array:
     options.log_severity_level = 3
     model = graph if isinstance(graph, bytes) else str(graph)
     session = ort.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["MatMulAddFusion"]
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(ORT_DISABLED_OPTIMIZERS)
     )
     typed = {
         value.name: feeds[value.name].astype(np.float16 if "float16" in value.type else np.float32)

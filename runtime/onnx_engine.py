@@ -9,11 +9,9 @@ import onnxruntime as ort
 
 from mixdq.configs.bundle import EngineRecord
 from mixdq.configs.errors import BundleError
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
 from mixdq.runtime.engine import Array
 
-# MatMul + Add becomes a Gemm, which the integer kernels don't take: the product would stay in float between
-# its DequantizeLinear nodes.
-_DISABLED = ["MatMulAddFusion"]
 _ERRORS_ONLY = 3
 
 
@@ -38,7 +36,10 @@ class OnnxEngine:
             options.intra_op_num_threads = threads
         try:
             self._session = ort.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED
+                path,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=list(ORT_DISABLED_OPTIMIZERS),
             )
         except Exception as error:
             raise BundleError(
