@@ -1,0 +1,1 @@
+"""Where a component's weights come from: each source gives tensors by name, one at a time."""
