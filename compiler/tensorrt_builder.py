@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any
 
 from mixdq.compiler.built import Built
-from mixdq.compiler.gpu import find_gpu
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
 from mixdq.configs.files import writing
+from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Backend, Target
 
 _MODULES = {Backend.TENSORRT: "tensorrt", Backend.RTX: "tensorrt_rtx"}

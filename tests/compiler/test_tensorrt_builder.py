@@ -8,11 +8,11 @@ import pytest
 from onnx import numpy_helper
 from onnx.parser import parse_model
 
-from mixdq.compiler.gpu import find_gpu
 from mixdq.compiler.tensorrt_builder import build_tensorrt, require_tensorrt
 from mixdq.compiler.worker import run_in_child
 from mixdq.configs.bundle import TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
+from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Target
 
 SM89 = Target.parse("rtx:sm89")
