@@ -78,8 +78,8 @@ class EnginePiece:
         """The bundle's entry."""
         graph = GraphRecord.find(self.graphs.value, self.resolution)
         built = parse(Built, self.engine.value, self.engine.name, BundleError)
-        files = {stamp.path: FileRecord(stamp.path, stamp.sha256, stamp.bytes) for stamp in self.graphs.files}
-        own = [FileRecord(stamp.path, stamp.sha256, stamp.bytes) for stamp in self.engine.files]
+        files = {file.path: file for file in self.graphs.files}
+        own = self.engine.files
         return EngineRecord(
             component=self.component,
             target=str(self.target),

@@ -12,38 +12,13 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from mixdq.configs.bundle import FileRecord
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import MachineError, MixdqError, StorageError
-from mixdq.configs.files import remove, sha256_of_file, sha256_of_text, write_text
+from mixdq.configs.files import remove, sha256_of_text, write_text
 
 STAGES_FILE = "stages.json"
 _LOCK_FILE = ".lock"
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class FileStamp:
-    """A file that a stage made, by its path relative to the folder of `stages.json`."""
-
-    path: str
-    sha256: str
-    bytes: int
-
-    @classmethod
-    def of(cls, root: Path, path: Path) -> FileStamp:
-        """The stamp of a file as it is now."""
-        return cls(path.relative_to(root).as_posix(), sha256_of_file(path), path.stat().st_size)
-
-    def is_intact(self, root: Path) -> bool:
-        """Whether the file is there with the same bytes.
-
-        It is read whole: a copy or a bad disk changes bytes and keeps size and time, and the runtime, which
-        checks every digest, would then refuse what a run had called up to date.
-        """
-        path = root / self.path
-        try:
-            return path.stat().st_size == self.bytes and sha256_of_file(path) == self.sha256
-        except (OSError, StorageError):
-            return False
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -61,19 +36,19 @@ class StageRecord:
 
     name: str
     key: str
-    files: tuple[FileStamp, ...]
+    files: tuple[FileRecord, ...]
     value: Any
     seconds: float
     peak_mib: float | None
 
     def digest_of(self, path: str) -> str:
         """The SHA-256 of a file of this stage."""
-        return next(stamp.sha256 for stamp in self.files if stamp.path == path)
+        return next(file.sha256 for file in self.files if file.path == path)
 
     @property
     def digests(self) -> list[str]:
         """The SHA-256 of all files, in order."""
-        return [stamp.sha256 for stamp in self.files]
+        return [file.sha256 for file in self.files]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -113,7 +88,7 @@ class Book:
         record = self._records.get(name)
         if record is None or record.key != key:
             return None
-        return record if all(stamp.is_intact(self.root) for stamp in record.files) else None
+        return record if all(file.is_intact(self.root) for file in record.files) else None
 
     def begin(self) -> None:
         """Called before a stage changes the folder's files: breaks the seal."""
@@ -132,16 +107,16 @@ class Book:
         if not gone:
             return
         self._records = {name: record for name, record in self._records.items() if name in wanted}
-        kept = {stamp.path for record in self._records.values() for stamp in record.files}
+        kept = {file.path for record in self._records.values() for file in record.files}
         for record in gone:
-            for stamp in record.files:
-                if stamp.path not in kept:
-                    remove(self.root / stamp.path)
+            for file in record.files:
+                if file.path not in kept:
+                    remove(self.root / file.path)
         self._write()
 
-    def stamp(self, paths: Iterable[Path]) -> tuple[FileStamp, ...]:
+    def stamp(self, paths: Iterable[Path]) -> tuple[FileRecord, ...]:
         """The stamps of files in this folder."""
-        return tuple(FileStamp.of(self.root, path) for path in paths)
+        return tuple(FileRecord.of(self.root, path) for path in paths)
 
     def _write(self) -> None:
         write_text(self.root / STAGES_FILE, to_json(_Document(tuple(self._records.values()))))

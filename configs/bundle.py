@@ -33,7 +33,7 @@ class Component(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class FileRecord:
-    """A file of the bundle, by its path relative to `bundle.json`."""
+    """A file that was made, by its path relative to the folder that records it (of `bundle.json`)."""
 
     path: str
     sha256: str
@@ -41,8 +41,18 @@ class FileRecord:
 
     @classmethod
     def of(cls, root: Path, path: Path) -> FileRecord:
-        """The record of a file under the bundle's folder `root`."""
+        """The record of a file under the folder `root`, as it is now."""
         return cls(path.relative_to(root).as_posix(), sha256_of_file(path), path.stat().st_size)
+
+    def is_intact(self, root: Path) -> bool:
+        """Whether the file is there with the same bytes.
+
+        It is read whole: a copy or a bad disk changes bytes and keeps size and time.
+        """
+        try:
+            return self._is(root / self.path)
+        except (OSError, StorageError):
+            return False
 
     def check(self, root: Path) -> Path:
         """The file's path, after a check of its size and digest.
@@ -56,12 +66,15 @@ class FileRecord:
             raise BundleError(
                 f"{path} is missing from the bundle; run `mixdq-compile run` again to restore it"
             )
-        if path.stat().st_size != self.bytes or sha256_of_file(path) != self.sha256:
+        if not self._is(path):
             raise DigestError(
                 f"{path} was changed or damaged after it was built (its SHA-256 differs from the one in "
                 f"{BUNDLE_FILE}); run `mixdq-compile run` again to rebuild it"
             )
         return path
+
+    def _is(self, path: Path) -> bool:
+        return path.stat().st_size == self.bytes and sha256_of_file(path) == self.sha256
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

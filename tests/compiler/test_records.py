@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mixdq.compiler.records import STAGES_FILE, Book, FileStamp, StageRecord, key_of
+from mixdq.compiler.records import STAGES_FILE, Book, StageRecord, key_of
+from mixdq.configs.bundle import FileRecord
 from mixdq.configs.errors import MachineError, StorageError
 
 
@@ -52,13 +53,13 @@ def test_a_file_that_can_not_be_read_makes_its_stage_stale(tmp_path: Path) -> No
         assert book.find("export", "k") is None
         (tmp_path / "sub").unlink()
         path.mkdir(parents=True)
-        stamp = FileStamp("sub/a", "0" * 64, path.stat().st_size)
+        stamp = FileRecord("sub/a", "0" * 64, path.stat().st_size)
         assert not stamp.is_intact(tmp_path)
 
 
 def test_a_touched_file_with_the_same_bytes_is_intact(tmp_path: Path) -> None:
     path = write(tmp_path, "a", "1234")
-    stamp = FileStamp.of(tmp_path, path)
+    stamp = FileRecord.of(tmp_path, path)
     os.utime(path, ns=(1, 1))
     assert stamp.is_intact(tmp_path)
 
