@@ -22,6 +22,10 @@ DOWNSAMPLING_METADATA = "mixdq.downsampling"
 """Metadata of an exported graph: pixels per latent pixel along one side."""
 
 
+SYMBOLIC = -1
+"""A size that is not fixed, in ONNX Runtime's and TensorRT's own convention."""
+
+
 class Component(StrEnum):
     """A network of the pipeline."""
 
@@ -79,7 +83,7 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class TensorSpec:
-    """An engine's input or output: name, NumPy type, shape."""
+    """An engine's input or output: name, NumPy type, shape; a size that changes is `SYMBOLIC`."""
 
     name: str
     dtype: str
@@ -113,21 +117,64 @@ class EngineRecord:
     outputs: tuple[TensorSpec, ...]
 
 
+class SchedulerKind(StrEnum):
+    """A sampler, by how it goes from one noise level to the next."""
+
+    EULER_ANCESTRAL = "euler_ancestral"
+    EULER = "euler"
+    LCM = "lcm"
+
+
+class TimestepSpacing(StrEnum):
+    """Where on the training schedule the Euler samplers' steps lie (Lin et al. 2023, arXiv 2305.08891)."""
+
+    TRAILING = "trailing"
+    LEADING = "leading"
+    LINSPACE = "linspace"
+
+
 @dataclass(frozen=True, slots=True, config=STRICT)
 class SchedulerSpec:
-    """`EulerAncestralDiscreteScheduler` (trailing spacing, epsilon prediction), by its numbers.
+    """A sampler of epsilon predictions without classifier-free guidance, by all that its numbers depend on.
 
     Attributes:
         train_timesteps: length of the training schedule (1000).
         beta_start: first beta.
         beta_end: last beta.
         beta_schedule: `scaled_linear` or `linear`.
+        kind: the sampler.
+        spacing: of the steps; None for LCM, which takes its steps from its distillation's.
+        steps_offset: added to each timestep of leading spacing; the others leave it out.
+        original_inference_steps: steps of LCM's distillation (50), and the most that it can make; None for
+            the others.
+        timestep_scaling: of LCM's boundary condition (10): the larger, the less of the noisy sample is kept;
+            None for the others.
     """
 
     train_timesteps: int
     beta_start: float
     beta_end: float
     beta_schedule: str
+    kind: SchedulerKind = SchedulerKind.EULER_ANCESTRAL
+    spacing: TimestepSpacing | None = TimestepSpacing.TRAILING
+    steps_offset: int = 0
+    original_inference_steps: int | None = None
+    timestep_scaling: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that are not those of the sampler's kind."""
+        lcm = self.kind is SchedulerKind.LCM
+        steps, scaling = self.original_inference_steps, self.timestep_scaling
+        if not (lcm == (steps is not None) == (scaling is not None) == (self.spacing is None)):
+            raise ValueError(
+                "original_inference_steps and timestep_scaling belong to lcm alone, spacing to the others; "
+                f"found {self}"
+            )
+        if steps is not None and not 1 <= steps <= self.train_timesteps:
+            raise ValueError(
+                f"original_inference_steps must be from 1 to train_timesteps ({self.train_timesteps}), not "
+                f"{steps}"
+            )
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
