@@ -62,7 +62,7 @@ def test_a_single_nan_or_infinity_is_found(tmp_path: Path, kind: npt.DTypeLike, 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, ml_dtypes.bfloat16])
 def test_the_largest_finite_values_are_let_through(tmp_path: Path, kind: npt.DTypeLike) -> None:
-    limits = ml_dtypes.finfo(kind)
+    limits: Any = ml_dtypes.finfo(kind)  # type: ignore[no-untyped-call]
     extremes = np.array([limits.max, limits.min, limits.smallest_subnormal, -0.0], kind)
     file = _save(tmp_path / "w.safetensors", a=extremes)
     np.testing.assert_array_equal(StoredWeights((file,)).open().read("a", (4,)), extremes)
