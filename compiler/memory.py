@@ -1,11 +1,15 @@
-"""The peak memory of this process."""
+"""Memory: the peak of this process, and what the machine has left."""
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+_MIB = 1 << 20
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
@@ -30,3 +34,72 @@ def reset_peak() -> None:
         _CLEAR.write_text(_RESET_PEAK)
     except OSError:
         return
+
+
+def available_mib(root: Path = Path("/")) -> float:
+    """The memory in MiB that this process and its children can still take without swapping.
+
+    On Linux the least of what the machine has and of what each control group around this process leaves
+    (containers, batch systems); a file's cached pages count as free. Elsewhere the machine's whole memory.
+
+    Args:
+        root: the folder that `proc` and `sys` are in.
+    """
+    meminfo = root / "proc/meminfo"
+    if not meminfo.exists():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _MIB
+    machine = _fields(meminfo)["MemAvailable"] * 1024
+    return max(0, min([machine, *_left_in_groups(root)])) / _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class _Hierarchy:
+    """Where a version of control groups keeps its figures."""
+
+    folder: str
+    limit: str
+    usage: str
+    cached: tuple[str, str]
+
+
+_V1 = _Hierarchy(
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_active_file", "total_inactive_file"),
+)
+_V2 = _Hierarchy("sys/fs/cgroup", "memory.max", "memory.current", ("active_file", "inactive_file"))
+
+
+def _left_in_groups(root: Path) -> Iterator[int]:
+    """The bytes that each limited control group leaves, from this process's own to the outermost."""
+    membership = root / "proc/self/cgroup"
+    for line in membership.read_text().splitlines() if membership.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        hierarchy = _V1 if controllers else _V2
+        top = root / hierarchy.folder
+        own = top / path.strip("/")
+        # In a container `path` may be the host's, which is not there; the group at the top is then its own.
+        for group in [own, *own.parents]:
+            yield from _left_in_group(group, hierarchy)
+            if group == top:
+                break
+
+
+def _left_in_group(group: Path, hierarchy: _Hierarchy) -> Iterator[int]:
+    try:
+        limit = (group / hierarchy.limit).read_text().strip()
+        usage = int((group / hierarchy.usage).read_text())
+        figures = _fields(group / "memory.stat")
+    except OSError:
+        return
+    if limit != "max":
+        yield int(limit) - usage + sum(figures.get(name, 0) for name in hierarchy.cached)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers of a file with lines of a name, perhaps a colon, a number, perhaps a unit."""
+    rows = [line.replace(":", " ").split() for line in path.read_text().splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1}

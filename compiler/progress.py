@@ -36,7 +36,7 @@ class TerminalWatch:
         """Replaces the moving line by a still one."""
         self._progress.remove_task(self._tasks.pop(record.name))
         memory = "" if record.peak_mib is None else f"  {record.peak_mib:6.0f} MiB"
-        self._progress.console.print(f"{record.name:<42}{record.seconds:7.1f} s{memory}", highlight=False)
+        self._progress.console.print(f"{record.name:<36}{record.seconds:7.1f} s{memory}", highlight=False)
 
 
 class SilentWatch:

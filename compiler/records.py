@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from mixdq.compiler.checks import Checks
 from mixdq.configs.bundle import FileRecord
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import MachineError, MixdqError, StorageError
@@ -69,6 +70,7 @@ class Book:
         self.root = root
         self.seal = seal
         self._records = _read(root / STAGES_FILE)
+        self._checks = Checks(root)
 
     @classmethod
     @contextmanager
@@ -81,24 +83,46 @@ class Book:
         """
         with _locked(root):
             sweep(root)
-            yield cls(root, seal)
+            book = cls(root, seal)
+            try:
+                yield book
+            finally:
+                book._checks.close()
 
     def find(self, name: str, key: str) -> StageRecord | None:
         """The record of a stage whose key is the same and whose files are unchanged."""
         record = self._records.get(name)
         if record is None or record.key != key:
             return None
-        return record if all(file.is_intact(self.root) for file in record.files) else None
+        return record if self._checks.are_intact(record.files) else None
+
+    def look_ahead(self, names: Iterable[str]) -> None:
+        """Begins to read the files of these stages, in this order, before `find` asks for them."""
+        for name in names:
+            if name in self._records:
+                self._checks.ask(self._records[name].files)
+
+    def bytes_of(self, name: str) -> int:
+        """The size of the files that a stage made the last time, as far as they are there."""
+        record = self._records.get(name)
+        paths = [self.root / file.path for file in record.files] if record is not None else []
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def begin(self) -> None:
-        """Called before a stage changes the folder's files: breaks the seal."""
+        """Called before a stage changes the folder's files: breaks the seal, and ends the looking ahead."""
+        self._checks.drop()
         if self.seal is not None:
             remove(self.seal)
 
     def add(self, record: StageRecord) -> None:
-        """Records a finished stage; `stages.json` is written at once."""
+        """Records a finished stage; `stages.json` is written at once.
+
+        Files that the stage made the last time, and that no stage makes now, are removed.
+        """
+        before = self._records.get(record.name)
         self._records[record.name] = record
         self._write()
+        self._remove_files_of([] if before is None else [before])
 
     def prune(self, names: Iterable[str]) -> None:
         """Forgets every stage but those named, and removes the files that only the forgotten ones made."""
@@ -107,16 +131,16 @@ class Book:
         if not gone:
             return
         self._records = {name: record for name, record in self._records.items() if name in wanted}
+        self._remove_files_of(gone)
+        self._write()
+
+    def _remove_files_of(self, gone: Iterable[StageRecord]) -> None:
+        """Removes the files of records that are none any more, but for those that others name too."""
         kept = {file.path for record in self._records.values() for file in record.files}
         for record in gone:
             for file in record.files:
                 if file.path not in kept:
                     remove(self.root / file.path)
-        self._write()
-
-    def stamp(self, paths: Iterable[Path]) -> tuple[FileRecord, ...]:
-        """The stamps of files in this folder."""
-        return tuple(FileRecord.of(self.root, path) for path in paths)
 
     def _write(self) -> None:
         write_text(self.root / STAGES_FILE, to_json(_Document(tuple(self._records.values()))))

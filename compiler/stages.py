@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol
 
 from mixdq.compiler.records import Book, StageRecord
-from mixdq.compiler.worker import Call, Progress
+from mixdq.compiler.worker import Call, Progress, Report
+from mixdq.configs.bundle import FileRecord
 
 Results = Mapping[str, StageRecord]
 """The records of the stages that are done, by name."""
@@ -43,6 +44,24 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Hashed:
+    """What a stage made, by digest: the files, and `Made.value`."""
+
+    files: tuple[FileRecord, ...]
+    value: Any
+
+
+def make(report: Report, root: Path, call: Call[Made]) -> Hashed:
+    """Does a stage's work and hashes its files, which lie in the folder `root`.
+
+    Both in one process, its own, because the main one has to look after the others meanwhile.
+    """
+    made = call.function(report, *call.arguments)
+    report("hashing", 0, None)
+    return Hashed(tuple(FileRecord.of(root, path) for path in made.files), made.value)
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One step of a run.
 
@@ -53,6 +72,10 @@ class Stage:
         needs: the stages that must be done before.
         facts: everything that its result depends on, given the records of the stages before it.
         call: the work, given the same; the function returns `Made`.
+        memory_mib: the expected peak of its process. It runs beside others only if there is memory for all.
+        disk_bytes: the expected size of its files.
+
+    Both are 0 for a stage that needs next to nothing: it is then never what the machine is too small for.
     """
 
     name: str
@@ -61,6 +84,8 @@ class Stage:
     needs: tuple[str, ...]
     facts: Callable[[Results], Mapping[str, object]]
     call: Callable[[Results], Call[Made]]
+    memory_mib: float = field(default=0.0, kw_only=True)
+    disk_bytes: int = field(default=0, kw_only=True)
 
 
 class Watch(Protocol):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from mixdq.configs.errors import StorageError
 
-_CHUNK_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -22,7 +24,8 @@ def writing(path: Path) -> Iterator[Path]:
     `path` is left as it was.
 
     Raises:
-        StorageError: the disk is full or the folder can't be written.
+        StorageError: the disk is full or the folder can't be written; also where a library says so in an
+            error of its own.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -35,12 +38,11 @@ def writing(path: Path) -> Iterator[Path]:
     except OSError as error:
         with suppress(OSError):  # where nothing could be written, removing fails as well
             remove(temporary)
-        raise StorageError(
-            f"could not write {path}: {error.strerror or error}; nothing was changed there. "
-            "Free some space or choose another folder, then run the same command again: it resumes"
-        ) from error
-    except BaseException:
+        raise _not_written(path, _reason(error)) from error
+    except BaseException as error:
         remove(temporary)
+        if (code := _code_of_full_disk(error)) is not None:
+            raise _not_written(path, os.strerror(code)) from error
         raise
 
 
@@ -58,20 +60,41 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _not_written(path: Path, reason: str) -> StorageError:
+    return StorageError(
+        f"could not write {path}: {reason}; nothing was changed there. "
+        "Free some space or choose another folder, then run the same command again: it resumes"
+    )
+
+
+def _reason(error: OSError) -> str:
+    # NumPy's `tofile` raises one without a code: "1000 requested and 500 written".
+    return error.strerror or f"the disk took a part only ({error})"
+
+
+def _code_of_full_disk(error: BaseException | None) -> int | None:
+    """The system's code in another library's error that a full disk caused, or in the chain behind it."""
+    while error is not None:
+        # Rust's libraries (safetensors, tokenizers) give the system's code in words alone.
+        words = re.search(r"\(os error (\d+)\)", str(error))
+        code = error.errno if isinstance(error, OSError) else int(words[1]) if words else None
+        if code in _FULL:
+            return code
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes.
 
     Raises:
         StorageError: the file can't be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+        with path.open("rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StorageError(f"could not read {path}: {error.strerror or error}") from error
-    return digest.hexdigest()
 
 
 def sha256_of_text(text: str) -> str:

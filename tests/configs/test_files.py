@@ -17,6 +17,11 @@ from pathlib import Path
 from mixdq.configs.errors import StorageError
 from mixdq.configs.files import writing
 
+def stream(path):
+    with path.open("wb") as file:
+        for _ in range(200):
+            file.write(bytes(100))
+
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with writing(Path(sys.argv[1])) as temporary:
@@ -89,7 +94,15 @@ def test_whatever_ends_the_block_leaves_what_was_there(
     assert _names(tmp_path) == ["model"]
 
 
-@pytest.mark.parametrize("make", [_MAKE_FILE, _MAKE_FOLDER], ids=["file", "folder"])
+_STREAM_FILE = "stream(temporary)"
+_STREAM_FOLDER = "temporary.mkdir(); stream(temporary / 'a')"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_MAKE_FILE, _MAKE_FOLDER, _STREAM_FILE, _STREAM_FOLDER],
+    ids=["file", "folder", "streamed file", "streamed folder"],
+)
 def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, make: str) -> None:
     path = tmp_path / "weights"
     path.write_text("before")
@@ -100,6 +113,38 @@ def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, make: str) -
     assert done.stdout.startswith(f"could not write {path}: File too large; nothing was changed there. Free")
     assert path.read_text() == "before"
     assert _names(tmp_path) == ["weights"]
+
+
+_RUST = "from safetensors.numpy import save_file; save_file({'a': np.zeros(9999)}, temporary)"
+_WRAPPED = """
+        try:
+            stream(temporary)
+        except OSError as error:
+            raise RuntimeError('the exporter failed') from error"""
+
+
+@pytest.mark.parametrize("make", [_RUST, _WRAPPED], ids=["safetensors", "wrapped"])
+def test_a_full_disk_is_a_storage_error_in_whatever_a_library_says_it(tmp_path: Path, make: str) -> None:
+    script = "import numpy as np" + _LIMITED.format(make=make)
+    path = tmp_path / "weights"
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"could not write {path}: File too large; nothing was changed there. Free")
+    assert _names(tmp_path) == []
+
+
+def test_numpy_that_wrote_a_part_only_is_understood(tmp_path: Path) -> None:
+    script = "import numpy as np" + _LIMITED.format(make="np.zeros(9999).tofile(temporary)")
+    command = [sys.executable, "-c", script, str(tmp_path / "weights")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "weights: the disk took a part only (9999 requested and" in done.stdout
+    assert _names(tmp_path) == []
+
+
+def test_another_error_of_a_library_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="os error 2"), writing(tmp_path / "weights"):
+        raise RuntimeError("No such file or directory (os error 2)") from ValueError("a defect")
+    assert _names(tmp_path) == []
 
 
 def test_what_an_earlier_process_of_the_same_number_left_is_no_obstacle(tmp_path: Path) -> None:
