@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,10 @@ class Engine(Protocol):
 
     @property
     def record(self) -> EngineRecord:
-        """The engine's entry in the bundle: its inputs' and outputs' names, types and shapes."""
+        """The engine's entry in the bundle: its inputs' and outputs' names, types and shapes.
+
+        Every size is known: where one file serves several resolutions, those of this one.
+        """
         ...
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -30,6 +34,54 @@ class Engine(Protocol):
         Returns:
             Every output by its name.
         """
+        ...
+
+
+class Network(Protocol):
+    """One engine file, loaded; whoever opened it closes it."""
+
+    def engine(self, record: EngineRecord, profile: int) -> Engine:
+        """The network at one resolution.
+
+        Args:
+            record: its entry in the bundle, every size known.
+            profile: position of the resolution in the bundle's; where a file has an optimization profile for
+                each resolution, the one to use.
+
+        Raises:
+            BundleError: the file has no such resolution.
+            MachineError: memory ran out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back; its engines must not be run any more."""
+        ...
+
+
+class Opener(Protocol):
+    """A back end: opens engine files on one device."""
+
+    def check(self, record: EngineRecord) -> None:
+        """Refuses an engine that can't run here, before its file is read.
+
+        Raises:
+            TargetError: it was built for other hardware.
+            BundleError: it was built by another version.
+        """
+        ...
+
+    def open(self, record: EngineRecord, path: Path) -> Network:
+        """Loads an engine whose files were checked.
+
+        Raises:
+            BundleError: it can't be loaded.
+            MachineError: memory ran out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back what the networks shared; they must be closed before."""
         ...
 
 

@@ -7,35 +7,61 @@ from pathlib import Path
 
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import TargetError
-from mixdq.configs.target import Target
+from mixdq.configs.target import Backend, Target
+from mixdq.runtime.engine import Opener
+from mixdq.runtime.onnx_engine import OnnxDevice, OnnxOpener
 from mixdq.runtime.pipeline import Pipeline
 from mixdq.runtime.store import EngineStore
 
 
-def load(folder: str | PathLike[str], *, target: str = "cpu", threads: int | None = None) -> Pipeline:
+def load(
+    folder: str | PathLike[str], *, target: str = "cpu", device: str = "cpu", threads: int | None = None
+) -> Pipeline:
     """Loads a bundle that `mixdq-compile run` made.
 
     Every file's SHA-256 is checked before it is used: the tokenizers' here, the engines' when the first
-    picture of a resolution is made.
+    picture of a resolution is made. The pipeline is a context manager: where a GPU's memory is to be given
+    back before the process ends, use `with load(...) as pipeline:`.
 
     Args:
         folder: the folder that holds `bundle.json`.
-        target: which of the bundle's engines to execute; `cpu` is ONNX Runtime.
-        threads: threads of one engine; None for one a physical core.
+        target: which of the bundle's engines to execute: `cpu` is ONNX Runtime, `rtx:sm89` TensorRT for RTX
+            on a GPU of that compute capability, `tensorrt` TensorRT on the GPU that built them.
+        device: where ONNX Runtime computes, `cpu` or `cuda`; of no meaning for other targets.
+        threads: threads of one engine on the CPU; None for one a physical core.
 
     Raises:
         BundleError: no bundle there, of another version, or incomplete.
         DigestError: a file was changed or damaged after it was built.
         TargetError: unknown, not executable here, or not in the bundle.
+        MachineError: the GPU can't be used.
     """
     root = Path(folder).absolute()  # engines are opened later, perhaps from another working folder
     wanted = Target.parse(target)
     bundle = Bundle.read(root)
-    engines = EngineStore(bundle, root, wanted, threads)
     built = {engine.target for engine in bundle.engines}
     if target not in built:
         raise TargetError(
             f"{root} was built for {', '.join(sorted(built))}, not for {target}; "
             f"add it with `mixdq-compile run MODEL --target {target} --out {root}`"
         )
-    return Pipeline(bundle, engines)
+    engines = EngineStore(bundle, root, wanted, open_with(wanted, OnnxDevice.parse(device), threads))
+    try:
+        return Pipeline(bundle, engines)
+    except BaseException:
+        engines.close()
+        raise
+
+
+def open_with(target: Target, device: OnnxDevice, threads: int | None) -> Opener:
+    """The back end of a target.
+
+    Raises:
+        TargetError: it can't be executed here.
+    """
+    if target.backend is Backend.CPU:
+        return OnnxOpener(device, threads)
+    # Not before it is needed: it is of no use on a machine without a GPU.
+    from mixdq.runtime.tensorrt_engine import TensorRtOpener
+
+    return TensorRtOpener(target)

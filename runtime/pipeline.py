@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, overload
+from typing import Self, TypeAlias, overload
 
 import numpy as np
 from PIL.Image import Image
@@ -21,7 +21,7 @@ Prompts: TypeAlias = list[str] | tuple[str, ...]
 
 
 class Pipeline:
-    """Makes pictures; `mixdq.runtime.load` gives one. Several threads may call it.
+    """Makes pictures; `mixdq.runtime.load` gives one. Several threads may call it; a context manager.
 
     Attributes:
         bundle: what was loaded.
@@ -78,6 +78,16 @@ class Pipeline:
         for start in range(0, len(request.prompts), self.bundle.batch):
             images += to_images(self._decode(*self._denoise(request.part(start, self.bundle.batch))))
         return images[0] if isinstance(prompt, str) and not is_several(seed) else images
+
+    def close(self) -> None:
+        """Gives the engines' memory back, a GPU's above all; no picture can be made afterwards."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _denoise(self, request: PictureRequest) -> tuple[Floats, int]:
         spec, resolution = self.bundle.pipeline, request.resolution

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from mixdq.configs.bundle import Bundle, Component, EngineRecord, FileRecord
-from mixdq.configs.errors import BundleError, TargetError
-from mixdq.configs.target import Backend, Target
-from mixdq.runtime.engine import Engine
-from mixdq.runtime.onnx_engine import OnnxEngine
+from mixdq.configs.errors import BundleError, RequestError
+from mixdq.configs.target import Target
+from mixdq.runtime.engine import Engine, Network, Opener
+from mixdq.runtime.sizes import at_resolution
 
 _UNET_INPUTS = frozenset({"sample", "timestep", "encoder_hidden_states", "text_embeds", "time_ids"})
 _TENSORS = {
@@ -21,23 +22,22 @@ _TENSORS = {
 
 
 class EngineStore:
-    """Opens engines of one target; several threads may ask at the same time."""
+    """Opens engines of one target; several threads may ask at the same time. A context manager."""
 
-    def __init__(self, bundle: Bundle, root: Path, target: Target, threads: int | None) -> None:
-        """Keeps what is needed to open engines; opens none.
+    def __init__(self, bundle: Bundle, root: Path, target: Target, opener: Opener) -> None:
+        """Keeps what is needed to open engines, and closes it; opens none.
 
-        Raises:
-            TargetError: engines of this target can't be executed here.
+        Args:
+            bundle: what was built.
+            root: its folder.
+            target: whose engines to open.
+            opener: the back end that executes them.
         """
-        if target.backend is not Backend.CPU:
-            raise TargetError(
-                f"this mixdq executes engines for cpu (ONNX Runtime) only: {target} engines are built for "
-                f"an NVIDIA GPU with TensorRT, which the {target.backend} extra installs, and the runtime "
-                "can't execute them yet; load the bundle with target='cpu'"
-            )
-        self._bundle, self._root, self._target, self._threads = bundle, root, target, threads
-        self._open: dict[EngineRecord, Engine] = {}
+        self._bundle, self._root, self._target, self._opener = bundle, root, target, opener
+        self._networks: dict[EngineRecord, Network] = {}
+        self._engines: dict[EngineRecord, Engine] = {}
         self._checked: dict[FileRecord, Path] = {}
+        self._closed = False
         self._lock = Lock()
 
     def __call__(self, component: Component, resolution: int) -> Engine:
@@ -46,12 +46,19 @@ class EngineStore:
         Raises:
             BundleError: the bundle has none, a file is missing, or it can't be loaded.
             DigestError: a file is not the one that was built.
+            TargetError: it was built for other hardware.
+            MachineError: memory ran out.
+            RequestError: the store was closed.
         """
         record = self._bundle.find(component, str(self._target), resolution)
+        fixed = at_resolution(record, resolution, self._bundle.pipeline.downsampling)
         with self._lock:
-            if record not in self._open:
-                self._open[record] = self._load(record)
-            return self._open[record]
+            if self._closed:
+                raise RequestError("the pipeline was closed; load the bundle again")
+            if fixed not in self._engines:
+                profile = self._bundle.resolutions.index(resolution)
+                self._engines[fixed] = self._network(record).engine(fixed, profile)
+            return self._engines[fixed]
 
     def check(self, file: FileRecord) -> Path:
         """A file's path; its digest is computed once."""
@@ -59,13 +66,33 @@ class EngineStore:
             self._checked[file] = file.check(self._root)
         return self._checked[file]
 
-    def _load(self, record: EngineRecord) -> Engine:
-        found = ({spec.name for spec in record.inputs}, {spec.name for spec in record.outputs})
-        if found != _TENSORS[record.component]:
-            raise BundleError(
-                f"the {record.component} engine {record.file.path} takes and gives {found}, expected "
-                f"{_TENSORS[record.component]}; build the bundle again with this mixdq"
-            )
-        for file in record.weights:
-            self.check(file)
-        return OnnxEngine(record, self.check(record.file), self._threads)
+    def close(self) -> None:
+        """Gives back all memory of the engines, which must not be running; a second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._engines.clear()
+                for network in self._networks.values():
+                    network.close()
+                self._networks.clear()
+                self._opener.close()
+
+    def _network(self, record: EngineRecord) -> Network:
+        if record not in self._networks:
+            found = ({spec.name for spec in record.inputs}, {spec.name for spec in record.outputs})
+            if found != _TENSORS[record.component]:
+                raise BundleError(
+                    f"the {record.component} engine {record.file.path} takes and gives {found}, expected "
+                    f"{_TENSORS[record.component]}; build the bundle again with this mixdq"
+                )
+            self._opener.check(record)
+            for file in record.weights:
+                self.check(file)
+            self._networks[record] = self._opener.open(record, self.check(record.file))
+        return self._networks[record]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,241 @@
+"""Engines that TensorRT and TensorRT for RTX execute: one class, two modules of one shape."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from mixdq.configs.bundle import SYMBOLIC, EngineRecord, TensorSpec
+from mixdq.configs.errors import BundleError
+from mixdq.configs.gpu import Gpu
+from mixdq.configs.target import Backend, Target
+from mixdq.runtime.device_program import DeviceProgram, Workspace
+from mixdq.runtime.engine import Array
+from mixdq.runtime.kernel_cache import keep_kernels, kernel_cache_path, read_kernels
+from mixdq.runtime.tensorrt_api import (
+    CudaEngine,
+    ExecutionContext,
+    RtxExecutionContext,
+    RtxModule,
+    RtxRuntimeConfig,
+    RuntimeCache,
+    RuntimeConfig,
+    TensorRt,
+)
+from mixdq.runtime.tensorrt_checks import PRODUCTS, check_built_for, require_executable
+
+
+class TensorRtOpener:
+    """Opens the TensorRT engines of one target, all on one stream of one GPU; see `Opener`."""
+
+    def __init__(self, target: Target) -> None:
+        """Loads the module and takes the GPU.
+
+        Raises:
+            TargetError: the module, cuda-python or the GPU is missing, or is the wrong one.
+            MachineError: CUDA can't use the GPU.
+        """
+        self._target = target
+        self._trt, self._gpu = require_executable(target)
+        self._workspace = Workspace()
+
+    def check(self, record: EngineRecord) -> None:
+        """Refuses an engine for another GPU or of another version."""
+        check_built_for(record, self._target, self._trt.__version__, self._gpu)
+
+    def open(self, record: EngineRecord, path: Path) -> TensorRtNetwork:
+        """Loads an engine, whose file was checked, onto the GPU."""
+        return TensorRtNetwork(self._trt, record, path, self._workspace, self._target, self._gpu)
+
+    def close(self) -> None:
+        """Gives the stream and the scratch memory back."""
+        self._workspace.close()
+
+
+class TensorRtNetwork:
+    """One engine file on the GPU: its weights once, a context for each resolution."""
+
+    def __init__(
+        self, trt: TensorRt, record: EngineRecord, path: Path, workspace: Workspace, target: Target, gpu: Gpu
+    ) -> None:
+        """Deserializes the engine.
+
+        Args:
+            trt: the module.
+            record: the engine's entry in the bundle.
+            path: its file, whose digest was checked.
+            workspace: the stream and the scratch memory of all networks.
+            target: what it was built for.
+            gpu: what it runs on.
+
+        Raises:
+            BundleError: the module can't read the file, or the engine has other tensors than the record.
+        """
+        self._trt, self._workspace, self._path = trt, workspace, path
+        self._log = _error_log(trt)
+        with workspace.stream.lock:
+            self._runtime = trt.Runtime(self._log)
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                engine = self._runtime.deserialize_cuda_engine(content)
+            if engine is None:
+                raise BundleError(
+                    f"{PRODUCTS[target.backend]} {trt.__version__} can't load {path}, which was made with "
+                    f"{record.builder} for {record.built_for}: {self._reasons()}; build the bundle again here"
+                )
+            _check_tensors(trt, engine, record, path)
+            self._engine: CudaEngine | None = engine
+            self._config = engine.create_runtime_config()
+            # The working memory is ours, so that networks that never run at the same time share it.
+            self._config.set_execution_context_allocation_strategy(
+                trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            )
+            self._kernels = (
+                _RtxKernels(trt, self._config, kernel_cache_path(record.file.sha256, gpu, trt.__version__))
+                if target.backend is Backend.RTX
+                else None
+            )
+        self._engines: list[TensorRtEngine] = []
+
+    def engine(self, record: EngineRecord, profile: int) -> TensorRtEngine:
+        """A context of its own for one resolution; see `Network`."""
+        with self._workspace.stream.lock:
+            context = self._context(record, profile)
+            program = DeviceProgram(
+                self._workspace,
+                record,
+                scratch_bytes=context.update_device_memory_size_for_shapes(),
+                bind=context.set_device_memory,
+                enqueue=lambda stream: self._enqueue(context, stream),
+                capturable=lambda stream: self._after_warm_up(context, stream),
+            )
+            for name, address in program.addresses.items():
+                if not context.set_tensor_address(name, address):
+                    program.close()
+                    raise self._refusal(f"the address of {name}")
+        engine = TensorRtEngine(record, program)
+        self._engines.append(engine)
+        return engine
+
+    def close(self) -> None:
+        """Gives the contexts, their tensors and the weights back."""
+        with self._workspace.stream.lock:
+            for engine in self._engines:
+                engine.program.close()
+            # TensorRT frees a context, then an engine, with the last reference to it.
+            self._engines.clear()
+            self._kernels = None
+            del self._config
+            self._engine = None
+
+    def _context(self, record: EngineRecord, profile: int) -> ExecutionContext:
+        engine = self._engine
+        assert engine is not None, "the network was closed"
+        context = engine.create_execution_context(self._config)
+        if context is None:
+            raise self._refusal("a context")
+        stream = self._workspace.stream
+        if engine.num_optimization_profiles > 1:
+            if not context.set_optimization_profile_async(profile, stream.handle):
+                raise self._refusal(f"optimization profile {profile}")
+            stream.synchronize()
+        for spec in record.inputs:
+            if not context.set_input_shape(spec.name, spec.shape):
+                raise self._refusal(f"the shape {spec.shape} of {spec.name}")
+        unknown = context.infer_shapes()
+        found = {spec.name: tuple(context.get_tensor_shape(spec.name)) for spec in record.outputs}
+        if unknown or found != {spec.name: spec.shape for spec in record.outputs}:
+            raise self._refusal(f"outputs of the bundle's shapes (gave {found}, unknown {unknown})")
+        return context
+
+    def _enqueue(self, context: ExecutionContext, stream: int) -> None:
+        if not context.execute_async_v3(stream):
+            raise self._refusal("to run")
+
+    def _after_warm_up(self, context: ExecutionContext, stream: int) -> bool:
+        if self._kernels is None:
+            return True
+        self._kernels.keep()
+        return cast(RtxExecutionContext, context).is_stream_capturable(stream)
+
+    def _refusal(self, what: str) -> BundleError:
+        return BundleError(
+            f"the engine {self._path} refused {what}: {self._reasons()}; build the bundle again with the "
+            "versions installed here"
+        )
+
+    def _reasons(self) -> str:
+        return "; ".join(self._log.errors[-3:]) or "TensorRT gave no reason"
+
+
+class TensorRtEngine:
+    """A network at one resolution; see `Engine`.
+
+    Attributes:
+        record: its entry in the bundle, every size known.
+        program: its run on the GPU.
+    """
+
+    def __init__(self, record: EngineRecord, program: DeviceProgram) -> None:
+        """Takes a program over."""
+        self.record, self.program = record, program
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Executes the network once; see `Engine.run`."""
+        return self.program.run(inputs)
+
+
+class _RtxKernels:
+    """The kernels that TensorRT for RTX compiles at the first run of a shape, kept for the next start."""
+
+    def __init__(self, trt: TensorRt, config: RuntimeConfig, path: Path) -> None:
+        rtx, settings = cast(RtxModule, trt), cast(RtxRuntimeConfig, config)
+        # A recorded graph keeps its kernels: it must not be recorded with those that only bridge the time
+        # until the right ones are compiled.
+        settings.dynamic_shapes_kernel_specialization_strategy = (
+            rtx.DynamicShapesKernelSpecializationStrategy.EAGER
+        )
+        self._path = path
+        self._cache: RuntimeCache = settings.create_runtime_cache()
+        kept = read_kernels(path)
+        if kept:
+            # What another driver or version kept is refused here, and replaced after the first run.
+            self._cache.deserialize(kept)
+        settings.set_runtime_cache(self._cache)
+
+    def keep(self) -> None:
+        keep_kernels(self._path, bytes(memoryview(self._cache.serialize())))
+
+
+def _check_tensors(trt: TensorRt, engine: CudaEngine, record: EngineRecord, path: Path) -> None:
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = {name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
+    found = {name: _tensor(trt, engine, name) for name in names}
+    expected = {spec.name: spec for spec in (*record.inputs, *record.outputs)}
+    if found != expected or inputs != {spec.name for spec in record.inputs}:
+        raise BundleError(
+            f"the engine {path} has the tensors {sorted(found.values(), key=str)}, expected "
+            f"{sorted(expected.values(), key=str)}; build the bundle again with this mixdq"
+        )
+
+
+def _tensor(trt: TensorRt, engine: CudaEngine, name: str) -> TensorSpec:
+    dtype = trt.nptype(engine.get_tensor_dtype(name))
+    shape = tuple(SYMBOLIC if size < 0 else int(size) for size in engine.get_tensor_shape(name))
+    return TensorSpec(name, dtype.__name__, shape)
+
+
+def _error_log(trt: TensorRt) -> Any:
+    """A logger that keeps the errors for the exception and prints nothing."""
+
+    class ErrorLog(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+
+    return ErrorLog()
