@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mixdq.configs.errors import ModelError
 from mixdq.export.weights.files import digest_of_files
-from mixdq.export.weights.lora_file import Update, read_lora
+from mixdq.export.weights.lora_file import Update, in_fp32, read_lora
 from mixdq.export.weights.reader import WeightReader, WeightSource
+from mixdq.export.weights.tensor_file import all_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,14 @@ class _FusedReader:
         stored = self._base.read(name, shape)
         if not (updates := self._updates.get(name)):
             return stored
-        total = stored.astype(np.float32)
+        total = in_fp32(stored)
         for update, scale in updates:
-            total += update.delta(shape) * np.float32(scale)
-        if not float(np.abs(total).max()) <= float(np.finfo(np.float16).max):
+            update.add_to(total, scale)
+        fused: npt.NDArray[Any] = total.half().numpy()
+        if not all_finite(fused):
             files = ", ".join(str(update.file.path) for update, _ in updates)
             raise ModelError(f"{name} with {files} fused exceeds what FP16 holds; give a smaller scale")
-        return total.astype(np.float16)
+        return fused
 
 
 def _unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

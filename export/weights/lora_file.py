@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from mixdq.configs.errors import ModelError
 from mixdq.export.weights.check import first_names
 from mixdq.export.weights.tensor_file import TensorFile, check_finite
+
+if TYPE_CHECKING:  # what only opens a source starts faster without torch
+    from torch import Tensor
 
 _DOWN, _UP, _ALPHA = ".lora_A.weight", ".lora_B.weight", ".alpha"
 _METADATA = "lora_adapter_metadata"
@@ -43,20 +47,28 @@ class Update:
     up: str
     factor: float
 
-    def delta(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """The addition in FP32, in the shape of the weight.
+    def add_to(self, weight: Tensor, scale: float) -> None:
+        """Adds `scale` times the update to a weight in FP32, in place.
 
         Raises:
             ModelError: the LoRA holds NaN or infinity.
         """
         down, up = (self._matrix(name) for name in (self.down, self.up))
-        product: npt.NDArray[np.float32] = (up @ down).reshape(shape) * np.float32(self.factor)
-        return product
+        weight.view(weight.shape[0], -1).addmm_(up, down, alpha=self.factor * scale)
 
-    def _matrix(self, name: str) -> npt.NDArray[np.float32]:
+    def _matrix(self, name: str) -> Tensor:
         values = self.file.view(name)
         check_finite(values, name, self.file.path)
-        return values.reshape(values.shape[0], -1).astype(np.float32)
+        return in_fp32(values).view(values.shape[0], -1)
+
+
+def in_fp32(values: npt.NDArray[Any]) -> Tensor:
+    """A copy in FP32. Torch converts halves several times faster than NumPy, and knows no BF16 of NumPy's."""
+    import torch
+
+    if values.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(values.view(np.int16).copy()).view(torch.bfloat16).float()
+    return torch.from_numpy(values.copy()).float()
 
 
 def read_lora(

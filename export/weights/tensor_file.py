@@ -75,22 +75,29 @@ class TensorFile:
 
 
 def check_finite(values: npt.NDArray[Any], name: str, where: Path | str) -> None:
-    """Refuses NaN and infinity, by looking at bits: several GB/s, no copy of the tensor.
+    """Refuses NaN and infinity.
 
     Raises:
         ModelError: there are some.
     """
+    if not all_finite(values):
+        raise ModelError(
+            f"{where} holds NaN or infinity in {name}; the training diverged or the file is damaged: "
+            "use another checkpoint"
+        )
+
+
+def all_finite(values: npt.NDArray[Any]) -> bool:
+    """Whether a tensor holds no NaN and no infinity, by its bits: several GB/s, without a second copy."""
     width = values.dtype.itemsize
     largest = _LARGEST_FINITE[width][values.dtype.name]
     kind = np.dtype(f"uint{8 * width}")
     sign = kind.type(1 << (8 * width - 1))
     bits = np.ascontiguousarray(values).reshape(-1).view(kind)
-    for start in range(0, bits.size, _CHUNK_VALUES):
-        if int((bits[start : start + _CHUNK_VALUES] & ~sign).max()) > largest:
-            raise ModelError(
-                f"{where} holds NaN or infinity in {name}; the training diverged or the file is damaged: "
-                "use another checkpoint"
-            )
+    return all(
+        int((bits[start : start + _CHUNK_VALUES] & ~sign).max()) <= largest
+        for start in range(0, bits.size, _CHUNK_VALUES)
+    )
 
 
 def check_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str, where: Path | str) -> None:
