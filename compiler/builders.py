@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.built import Built
 from mixdq.compiler.ort_builder import check_onnxruntime, require_onnxruntime
 from mixdq.compiler.tensorrt_builder import build_tensorrt, built_for, require_tensorrt
@@ -39,6 +40,8 @@ def build(
     engine: Path | None,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
+    profiles: Sequence[Profile],
+    options: BuildOptions,
 ) -> Built:
     """Builds an engine, or checks the graph that is one.
 
@@ -49,6 +52,8 @@ def build(
         engine: the file to write; None for targets that run the graph itself.
         inputs: the tensors to feed.
         outputs: the tensors that come back.
+        profiles: the inputs' shapes at each resolution, if sizes are symbolic; else none.
+        options: of TensorRT's builders.
 
     Raises:
         GraphError: the builder refuses the graph.
@@ -56,7 +61,7 @@ def build(
     """
     if engine is None:
         return check_onnxruntime(report, graph, inputs, outputs)
-    return build_tensorrt(report, target, graph, engine, inputs)
+    return build_tensorrt(report, target, graph, engine, inputs, profiles, options)
 
 
 def builder_facts(target: Target) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from mixdq.compiler import options as o
+from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
@@ -21,6 +22,7 @@ from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.torch_stages import CalibrationOrder, find_ranges
 from mixdq.configs.console import run_app
 from mixdq.configs.precision import FP16
+from mixdq.configs.target import Layout
 from mixdq.export.source import SourceModel, open_source
 
 app = typer.Typer(
@@ -33,80 +35,70 @@ app = typer.Typer(
 app.add_typer(show)
 
 
-@app.command()
-def run(
-    model: o.Model,
-    out: o.Out,
-    target: o.Targets = None,
-    resolution: o.Resolutions = None,
-    batch: o.Batch = 1,
-    plan: o.PlanFile = None,
-    weight_bits: o.WeightBits = None,
-    activation_bits: o.ActivationBits = None,
-    keep: o.Keep = None,
-    protect: o.Protect = None,
-    no_protect: o.NoProtect = False,
-    no_bos_aware: o.NoBosAware = False,
-    no_split_shortcuts: o.NoSplit = False,
-    prompts: o.Prompts = None,
-    prompt_count: o.PromptCount = None,
-    seed: o.Seed = o.DEFAULT_SEED,
-    ranges: o.Ranges = None,
-    work: o.Work = None,
-    jobs: o.Jobs = None,
-) -> None:
-    """Do all of it: export, calibrate, quantize, build, into a bundle; what is up to date is not redone."""
-    words = o.PlanWords(
-        plan, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
-    )
-    source = open_source(model)
-    recipe = Recipe(
-        model=model,
-        targets=o.targets_of(target),
-        resolutions=o.resolutions_of(source, resolution),
-        batch=batch,
-        plan=words.plan(model),
-        ranges=o.ranges_of(ranges, model, prompts, prompt_count, seed),
-    )
-    _make(recipe, source, out, work, jobs, Goal.BUNDLE)
+def _from_model(goal: Goal) -> Callable[..., None]:
+    """The function of a command that begins with a model and goes as far as `goal`."""
+
+    def command(
+        model: o.Model,
+        out: o.Out,
+        target: o.Targets = None,
+        resolution: o.Resolutions = None,
+        layout: o.LayoutName = Layout.PER_RESOLUTION,
+        batch: o.Batch = 1,
+        weights: o.Weights = None,
+        variant: o.Variant = None,
+        lora: o.Loras = None,
+        vae: o.Vae = None,
+        vae_precision: o.Precisions = "float32",
+        scheduler: o.Sampler = None,
+        plan: o.PlanFile = None,
+        weight_bits: o.WeightBits = None,
+        activation_bits: o.ActivationBits = None,
+        keep: o.Keep = None,
+        protect: o.Protect = None,
+        no_protect: o.NoProtect = False,
+        no_bos_aware: o.NoBosAware = False,
+        no_split_shortcuts: o.NoSplit = False,
+        prompts: o.Prompts = None,
+        prompt_count: o.PromptCount = None,
+        seed: o.Seed = None,
+        calibration_resolution: o.CalibrationResolutions = None,
+        calibration_steps: o.CalibrationSteps = None,
+        ranges: o.Ranges = None,
+        timing_cache: o.TimingCache = None,
+        strip_weights: o.StripWeights = False,
+        work: o.Work = None,
+        jobs: o.Jobs = None,
+    ) -> None:
+        words = o.PlanWords(
+            plan, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
+        )
+        source = open_source(o.choice_of(model, weights, variant, vae, vae_precision, lora, scheduler))
+        recipe = Recipe(
+            choice=source.choice,
+            targets=o.targets_of(target),
+            resolutions=o.resolutions_of(source, resolution),
+            batch=batch,
+            plan=words.plan(model),
+            ranges=o.ranges_of(
+                ranges, source, prompts, prompt_count, seed, calibration_resolution, calibration_steps
+            ),
+            layout=layout,
+            build=BuildOptions(timing_cache=timing_cache, strip_weights=strip_weights),
+        )
+        _make(recipe, source, out, work, jobs, goal)
+
+    return command
 
 
-@app.command()
-def quantize(
-    model: o.Model,
-    out: o.Out,
-    target: o.Targets = None,
-    resolution: o.Resolutions = None,
-    batch: o.Batch = 1,
-    plan: o.PlanFile = None,
-    weight_bits: o.WeightBits = None,
-    activation_bits: o.ActivationBits = None,
-    keep: o.Keep = None,
-    protect: o.Protect = None,
-    no_protect: o.NoProtect = False,
-    no_bos_aware: o.NoBosAware = False,
-    no_split_shortcuts: o.NoSplit = False,
-    prompts: o.Prompts = None,
-    prompt_count: o.PromptCount = None,
-    seed: o.Seed = o.DEFAULT_SEED,
-    ranges: o.Ranges = None,
-    work: o.Work = None,
-    jobs: o.Jobs = None,
-) -> None:
-    """Write the quantized graphs that the targets' builders read; `build` goes on from there."""
-    words = o.PlanWords(
-        plan, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
-    )
-    source = open_source(model)
-    recipe = Recipe(
-        model=model,
-        targets=o.targets_of(target),
-        resolutions=o.resolutions_of(source, resolution),
-        batch=batch,
-        plan=words.plan(model),
-        ranges=o.ranges_of(ranges, model, prompts, prompt_count, seed),
-    )
-    _make(recipe, source, out, work, jobs, Goal.GRAPHS)
+app.command(
+    "run",
+    help="Do all of it: export, calibrate, quantize, build, into a bundle; what is up to date is not redone.",
+)(_from_model(Goal.BUNDLE))
+app.command(
+    "quantize",
+    help="Write the quantized graphs that the targets' builders read; `build` goes on from there.",
+)(_from_model(Goal.GRAPHS))
 
 
 @app.command()
@@ -125,28 +117,36 @@ def build(
     recipe = saved.recipe(folder)
     if target:
         recipe = replace(recipe, targets=o.targets_of(target))
-    _make(recipe, open_source(recipe.model), folder, folder / saved.work, jobs, Goal.BUNDLE)
+    _make(recipe, open_source(recipe.choice), folder, folder / saved.work, jobs, Goal.BUNDLE)
 
 
 @app.command()
 def export(
     model: o.Model,
     out: o.Out,
-    resolution: o.Resolutions = None,
-    batch: o.Batch = 1,
     target: o.Targets = None,
+    resolution: o.Resolutions = None,
+    layout: o.LayoutName = Layout.PER_RESOLUTION,
+    batch: o.Batch = 1,
+    weights: o.Weights = None,
+    variant: o.Variant = None,
+    lora: o.Loras = None,
+    vae: o.Vae = None,
+    vae_precision: o.Precisions = "float32",
     work: o.Work = None,
     jobs: o.Jobs = None,
 ) -> None:
     """Write the full-precision ONNX graphs, in the form that the targets' builders read."""
-    source = open_source(model)
+    source = open_source(o.choice_of(model, weights, variant, vae, vae_precision, lora, None))
     recipe = Recipe(
-        model=model,
+        choice=source.choice,
         targets=o.targets_of(target),
         resolutions=o.resolutions_of(source, resolution),
         batch=batch,
         plan=Uniform(FP16, (), (), bos_aware=False, split_shortcuts=False),
-        ranges=o.calibration_of(model, None, None, o.DEFAULT_SEED),
+        ranges=o.calibration_of(source, None, None, None, None, None),
+        layout=layout,
+        build=BuildOptions(timing_cache=None, strip_weights=False),
     )
     _make(recipe, source, out, work, jobs, Goal.GRAPHS)
 
@@ -156,14 +156,19 @@ def calibrate(
     model: o.Model,
     out: Annotated[Path, typer.Option("--out", help="The ranges.json to write.")],
     resolution: o.Resolutions = None,
+    weights: o.Weights = None,
+    variant: o.Variant = None,
+    lora: o.Loras = None,
     prompts: o.Prompts = None,
     prompt_count: o.PromptCount = None,
-    seed: o.Seed = o.DEFAULT_SEED,
+    seed: o.Seed = None,
+    calibration_steps: o.CalibrationSteps = None,
 ) -> None:
     """Run prompts through the model and write every layer's range; one table serves every plan."""
-    source = open_source(model)
-    calibration = o.calibration_of(model, prompts, prompt_count, seed)
-    order = CalibrationOrder(model, calibration.prompts, seed, o.resolutions_of(source, resolution))
+    source = open_source(o.choice_of(model, weights, variant, None, "float32", lora, None))
+    sizes = o.resolutions_of(source, resolution)
+    calibration = o.calibration_of(source, prompts, prompt_count, seed, sizes, calibration_steps)
+    order = CalibrationOrder(source, calibration.prompts, calibration.seed, sizes, calibration.steps)
     done = child_on_terminal("calibrate", find_ranges, order)
     done.value.write(out)
     print(f"{out}: {len(done.value.layers)} layers, {done.seconds:.1f} s, {done.peak_mib:.0f} MiB")

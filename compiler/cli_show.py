@@ -24,8 +24,9 @@ from mixdq.compiler.torch_stages import find_embeddings, find_layers
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
-from mixdq.export.source import open_source
+from mixdq.export.source import open_architecture, open_source
 
 show = typer.Typer()
 
@@ -47,7 +48,7 @@ def layers(
         return
     console = Console()
     for part in layer_tables(table):
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 @show.command()
@@ -83,6 +84,7 @@ def inspect(
     timings: Annotated[
         bool, typer.Option("--timings", help="Seconds and memory of a bundle's stages.")
     ] = False,
+    weights: o.Weights = None,
     text_statistics: Annotated[
         Path | None,
         typer.Option(
@@ -93,16 +95,16 @@ def inspect(
 ) -> None:
     """Show a model, bundle, plan, range table, layer table or ONNX graph at a glance."""
     console = Console()
-    for part in _show_model(path) if _is_model(path) else describe(Path(path), timings=timings):
+    for part in _show_model(path, weights) if _is_model(path) else describe(Path(path), timings=timings):
         console.print(part)
     if text_statistics is not None:
-        _statistics(path).write(text_statistics)
+        _statistics(path, weights).write(text_statistics)
         print(f"{text_statistics}: statistics of the text embedding")
 
 
-def _statistics(path: str) -> TextStatistics:
+def _statistics(path: str, weights: str | None) -> TextStatistics:
     if _is_model(path):
-        return _model_statistics(path)
+        return _model_statistics(path, weights)
     statistics = bundle_text_statistics(Path(path), Bundle.read(Path(path)))
     if statistics is None:
         raise BundleError(f"{path} has no engines for cpu to run; build it with --target cpu too")
@@ -113,17 +115,17 @@ def _is_model(path: str) -> bool:
     return shipped_model(path) is not None or (Path(path) / MODEL_INDEX).is_file()
 
 
-def _show_model(model: str) -> Iterator[RenderableType]:
+def _show_model(model: str, weights: str | None) -> Iterator[RenderableType]:
     """A model's layers in sums, and the tokens of its text embedding."""
     table = _table(model, None)
     yield f"{table.model.name} ({table.model.digest[:12]}): {len(table)} quantizable layers"
     yield layer_totals(table)
-    yield _model_statistics(model).in_words()
+    yield _model_statistics(model, weights).in_words()
 
 
-def _model_statistics(model: str) -> TextStatistics:
-    prompts = shown_prompts(model)
-    return TextStatistics.of(child_on_terminal("text", find_embeddings, model, prompts).value, prompts)
+def _model_statistics(model: str, weights: str | None) -> TextStatistics:
+    source, prompts = open_source(ModelChoice(model, weights)), shown_prompts(model)
+    return TextStatistics.of(child_on_terminal("text", find_embeddings, source, prompts).value, prompts)
 
 
 def _table(model: str, resolutions: list[int] | None) -> LayerTable:
@@ -134,5 +136,5 @@ def _table(model: str, resolutions: list[int] | None) -> LayerTable:
     file = Path(model) / LAYERS_FILE
     if shipped_model(model) is None and resolutions is None and file.is_file():
         return LayerTable.read(file)
-    source = open_source(model)
-    return child_on_terminal("layers", find_layers, model, o.resolutions_of(source, resolutions)).value
+    source = open_architecture(ModelChoice(model))
+    return child_on_terminal("layers", find_layers, source, o.resolutions_of(source, resolutions)).value

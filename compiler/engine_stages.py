@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.builders import build
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
@@ -16,7 +18,8 @@ from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Backend, Dialect, Target
+from mixdq.configs.target import Backend, Dialect, Layout, Target
+from mixdq.export.source import SUBFOLDERS, SourceModel
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -44,45 +47,51 @@ class GraphRecord:
         return next(record for record in records if record.resolution == resolution)
 
 
-@dataclass(frozen=True, slots=True, config=STRICT)
+@dataclasses.dataclass(frozen=True, slots=True)
 class GraphOrder:
     """What graphs to write.
 
     Attributes:
         component: the network.
         dialect: the form that the builder reads.
+        layout: one graph a resolution, or one for all.
         resolutions: pixels.
         batch: images at once.
-        source_folder: the exported graphs.
+        source: the model, for its weights.
+        skeleton: the exported graph.
         root: the bundle's folder, which holds `layers.json`, `plan.yaml` and `ranges.json`.
         with_ranges: whether there is a `ranges.json`.
     """
 
     component: Component
     dialect: Dialect
+    layout: Layout
     resolutions: tuple[int, ...]
     batch: int
-    source_folder: Path
+    source: SourceModel
+    skeleton: Path
     root: Path
     with_ranges: bool
 
 
 def make_graphs(report: Report, order: GraphOrder) -> Made:
     """Writes the graphs of one component; the value is a list of `GraphRecord`."""
-    report("reading", 0, None)
+    report("importing onnx", 0, None)
     from mixdq.compiler.graphs import write_graphs
 
-    report("rewriting", 0, None)
     graphs = write_graphs(
-        source_folder=order.source_folder,
+        skeleton=order.skeleton,
+        reader=order.source.weights[SUBFOLDERS[order.component]].open(),
         component=order.component,
         out=order.root / "onnx" / order.dialect,
         dialect=order.dialect,
+        layout=order.layout,
         resolutions=order.resolutions,
         batch=order.batch,
         table=LayerTable.read(order.root / "layers.json"),
         plan=PrecisionPlan.read(order.root / "plan.yaml"),
         ranges=RangeTable.read(order.root / "ranges.json") if order.with_ranges else None,
+        report=report,
     )
     records = [
         GraphRecord(
@@ -106,10 +115,19 @@ def engine_path(component: Component, resolution: int | None, target: Target) ->
     return f"engines/{component}{size}.{target.slug}.engine"
 
 
-def make_engine(report: Report, target: Target, root: Path, record: GraphRecord, engine: str | None) -> Made:
+def make_engine(
+    report: Report,
+    target: Target,
+    root: Path,
+    record: GraphRecord,
+    engine: str | None,
+    profiles: tuple[Profile, ...],
+    options: BuildOptions,
+) -> Made:
     """Builds an engine, or checks the graph that is one; the value is a `Built`."""
     path = None if engine is None else root / engine
-    built = build(report, target, root / record.graph, path, record.inputs, record.outputs)
+    graph = root / record.graph
+    built = build(report, target, graph, path, record.inputs, record.outputs, profiles, options)
     return Made(() if path is None else (path,), to_plain(built))
 
 

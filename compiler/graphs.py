@@ -1,20 +1,22 @@
-"""Exported graphs to the graphs that a builder reads: one a resolution, all with one weights file."""
+"""Skeletons to the graphs that a builder reads: one a resolution, or one for all, with one weights file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 
-from mixdq.configs.bundle import DOWNSAMPLING_METADATA, Component, TensorSpec
+from mixdq.configs.bundle import DOWNSAMPLING_METADATA, SYMBOLIC, Component, TensorSpec
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Dialect
+from mixdq.configs.target import Dialect, Layout
+from mixdq.export.skeleton import attach_weights
+from mixdq.export.weights.reader import WeightReader
 from mixdq.passes.pipeline import apply, component_pipeline, resolution_pipeline, unet_pipeline
 
 # Shape inference of ONNX Runtime and TensorRT reads small constants, which must therefore be in the graph.
@@ -43,43 +45,55 @@ class GraphFiles:
 
 def write_graphs(
     *,
-    source_folder: Path,
+    skeleton: Path,
+    reader: WeightReader,
     component: Component,
     out: Path,
     dialect: Dialect,
+    layout: Layout,
     resolutions: Sequence[int],
     batch: int,
     table: LayerTable,
     plan: PrecisionPlan,
     ranges: RangeTable | None,
+    report: Callable[[str, int, int | None], None],
 ) -> Mapping[int | None, GraphFiles]:
-    """Runs the passes on an exported component and writes its graphs.
+    """Runs the passes on an exported component and writes its graphs, one weight in memory at a time.
+
+    Quantized weights are the exception: they are made by the passes and held until they are written.
 
     Args:
-        source_folder: where `export_component` wrote `<component>.onnx`.
+        skeleton: the graph that `export_component` wrote.
+        reader: its weights.
         component: which network; only the UNet is quantized.
         out: folder for the graphs and their weights.
         dialect: the form of graph wanted.
-        resolutions: pixels; one graph each, all reading one `<component>.weights`.
+        layout: one graph a resolution, all reading one `<component>.weights`, or one with symbolic sizes.
+        resolutions: pixels.
         batch: images at once; what the component was exported with.
         table: the UNet's layers.
         plan: one precision a layer.
         ranges: calibrated ranges; may be None if the plan quantizes nothing.
+        report: told how far it is.
 
     Returns:
-        The files by resolution; by None for a network that has no resolution (the text encoders).
+        The files by resolution; by None for a graph that serves every resolution.
 
     Raises:
         GraphError: the exported graph is unreadable or not of the form that the passes need.
+        ModelError: a weight is missing, wrongly shaped or not finite.
         StorageError: the disk is full.
     """
-    model = _load(source_folder / f"{component}.onnx")
+    report("reading", 0, None)
+    model = _load(skeleton)
+    attach_weights(model, reader)
     _check_batch(model, component, batch)
+    report("rewriting", 0, None)
     is_unet = component is Component.UNET
     apply(unet_pipeline(plan, table, ranges, dialect) if is_unet else component_pipeline(dialect), model)
     weights = out / f"{component}.weights"
-    _store_weights(model, weights)
-    if component not in _SIZED_INPUTS:
+    _store_weights(model, weights, report)
+    if component not in _SIZED_INPUTS or layout is Layout.DYNAMIC:
         return {None: _write_graph(model, out / f"{component}.onnx", weights)}
     files: dict[int | None, GraphFiles] = {}
     for resolution in resolutions:
@@ -115,19 +129,20 @@ def _sizes(model: ir.Model, component: Component, resolution: int) -> dict[str, 
     return {name: (batch, channels, side, side)}
 
 
-def _store_weights(model: ir.Model, path: Path) -> None:
+def _store_weights(model: ir.Model, path: Path, report: Callable[[str, int, int | None], None]) -> None:
     """Writes the large constants to one file, one in memory at a time, and makes the model refer to it."""
     offset = 0
-    stored: list[tuple[ir.Value, ir.ExternalTensor]] = []
     with writing(path) as temporary, temporary.open("wb") as file:
-        for value in model.graph.initializers.values():
+        constants = model.graph.initializers.values()
+        for done, value in enumerate(constants):
             tensor = value.const_value
             if tensor is None or tensor.nbytes <= _INLINE_BYTES:
                 continue
+            report("writing weights", done, len(constants))
             offset += -offset % _ALIGNMENT
             file.seek(offset)
             file.write(tensor.tobytes())
-            external = ir.ExternalTensor(
+            value.const_value = ir.ExternalTensor(
                 location=path.name,
                 offset=offset,
                 length=tensor.nbytes,
@@ -136,10 +151,7 @@ def _store_weights(model: ir.Model, path: Path) -> None:
                 name=tensor.name or "",
                 base_dir=path.parent,
             )
-            stored.append((value, external))
             offset += tensor.nbytes
-    for value, external in stored:
-        value.const_value = external
 
 
 def _write_graph(model: ir.Model, path: Path, weights: Path) -> GraphFiles:
@@ -157,7 +169,5 @@ def _spec(value: ir.Value) -> TensorSpec:
     assert value.name is not None
     assert value.shape is not None
     assert value.dtype is not None
-    sizes = tuple(size for size in value.shape if isinstance(size, int))
-    if len(sizes) != len(value.shape):
-        raise GraphError(f"{value.name} has the shape {value.shape}: a size is still unknown")
+    sizes = tuple(size if isinstance(size, int) else SYMBOLIC for size in value.shape)
     return TensorSpec(value.name, str(value.dtype.numpy()), sizes)

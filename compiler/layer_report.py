@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.configs.layers import LayerSpec, LayerTable
 
 
-def layer_tables(table: LayerTable) -> Iterator[Table]:
-    """All layers one by one, then the totals by kind, by role and by group."""
+def layer_tables(table: LayerTable) -> Iterator[RenderableType]:
+    """All layers one by one, then the totals by kind, by role and by group, and in one line."""
     yield _every_layer(table)
     yield layer_totals(table)
+    yield in_words(table)
+
+
+def in_words(table: LayerTable) -> str:
+    """`264 layers: 231 linear, 33 convolution; 140 content, 124 quality; 13,112,640 weights`."""
+    kinds = Counter(layer.kind.value for layer in table)
+    groups = Counter(layer.group.value for layer in table)
+    parts = [", ".join(f"{count} {name}" for name, count in sorted(c.items())) for c in (kinds, groups)]
+    return f"{len(table)} layers: {'; '.join(parts)}; {sum(layer.weights for layer in table):,} weights"
 
 
 def layer_totals(table: LayerTable) -> Table:

@@ -6,25 +6,71 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from mixdq.compiler.recipe import Calibration, Uniform, ascending, read_prompts
+from mixdq.configs.bundle import SchedulerKind
 from mixdq.configs.errors import PlanError, RequestError
 from mixdq.configs.layers import parse_layer_name
+from mixdq.configs.model_choice import ModelChoice, VaePrecision
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
 from mixdq.configs.presets import preset_for
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Target
+from mixdq.configs.target import Layout, Target
+from mixdq.export.scheduler_configs import scheduler_spec
 from mixdq.export.source import SourceModel
 
 DEFAULT_BITS = 8
 DEFAULT_SEED = 0
+_USUAL_STEPS = {SchedulerKind.EULER_ANCESTRAL: 1, SchedulerKind.LCM: 4, SchedulerKind.EULER: 8}
 
 Model = Annotated[
-    str, typer.Argument(help="`emoji-turbo`, a diffusers folder of an SDXL pipeline, or a hub id.")
+    str,
+    typer.Argument(
+        help="`emoji-turbo`, `sdxl-turbo`, a diffusers folder of an SDXL pipeline, or a hub id.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="A diffusers folder, one safetensors checkpoint, a hub id, or `synthetic[:SEED]`. "
+        "[default: the model's own]",
+    ),
+]
+Variant = Annotated[
+    str | None,
+    typer.Option("--variant", help="Of the weights' file names: fp16. [default: fp16 if it is there]"),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option("--vae", help="Another AutoencoderKL (the FP16-safe one, say): folder or hub id."),
+]
+Precisions = Annotated[
+    str,
+    typer.Option("--vae-precision", help="float32, bfloat16, or float16 with an FP16-safe VAE."),
+]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option("--lora", help="A LoRA to fuse into the UNet, FILE or FILE:SCALE; repeat it."),
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="euler_ancestral, euler or lcm. [default: the model's own]"),
+]
+LayoutName = Annotated[
+    Layout, typer.Option("--layout", help="One engine a resolution, or one for all with symbolic sizes.")
+]
+TimingCache = Annotated[
+    Path | None,
+    typer.Option("--timing-cache", help="TensorRT's timings: read if it is there, and written."),
+]
+StripWeights = Annotated[
+    bool, typer.Option("--strip-weights", help="TensorRT engines without weights, which one file holds.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.")]
 Targets = Annotated[
@@ -73,10 +119,60 @@ PromptCount = Annotated[
     int | None,
     typer.Option("--prompt-count", help="How many of the prompts to run. [default: all]"),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the calibration's noise, 0 to 2147483647.")]
+CalibrationResolutions = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--calibration-resolution",
+        help="Pixels to run the prompts at; repeat it. [default: the resolutions compiled]",
+    ),
+]
+CalibrationSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--calibration-steps", help="Denoising steps to run. [default: 1; 4 for LCM, 8 for plain SDXL]"
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Seed of the calibration's noise, 0 to 2147483647. [default: 0]"),
+]
 Ranges = Annotated[
     Path | None, typer.Option("--ranges", help="A ranges.json, instead of running the prompts.")
 ]
+
+
+def choice_of(
+    model: str,
+    weights: str | None,
+    variant: str | None,
+    vae: str | None,
+    vae_precision: str,
+    loras: Sequence[str] | None,
+    scheduler: str | None,
+) -> ModelChoice:
+    """What to compile, of the options that say it.
+
+    Raises:
+        RequestError: a precision that no VAE is compiled in.
+    """
+    if vae_precision not in get_args(VaePrecision):
+        raise RequestError(
+            f"--vae-precision is one of {', '.join(get_args(VaePrecision))}, not {vae_precision!r}"
+        )
+    if vae_precision == "float16" and vae is None:
+        raise RequestError(
+            "--vae-precision float16 needs an FP16-safe VAE, because SDXL's own overflows and draws black; "
+            "give one with --vae (madebyollin/sdxl-vae-fp16-fix), or use float32 or bfloat16"
+        )
+    return ModelChoice(
+        model=model,
+        weights=weights,
+        variant=variant,
+        vae=vae,
+        loras=tuple(loras or ()),
+        scheduler=scheduler,
+        vae_precision=cast(VaePrecision, vae_precision),
+    )
 
 
 def targets_of(texts: Sequence[str] | None) -> tuple[Target, ...]:
@@ -143,13 +239,31 @@ class PlanWords:
         )
 
 
-def calibration_of(model: str, prompts: Path | None, count: int | None, seed: int) -> Calibration:
+def calibration_of(
+    source: SourceModel,
+    prompts: Path | None,
+    count: int | None,
+    seed: int | None,
+    resolutions: Sequence[int] | None,
+    steps: int | None,
+) -> Calibration:
     """What to measure ranges on: the prompts of a file, or of the model's preset."""
-    return Calibration(read_prompts(prompts or preset_for(model).prompts_file, count), seed)
+    return Calibration(
+        prompts=read_prompts(prompts or preset_for(source.identity.name).prompts_file, count),
+        seed=DEFAULT_SEED if seed is None else seed,
+        resolutions=ascending(resolutions) if resolutions else None,
+        steps=_USUAL_STEPS[scheduler_spec(source.configs["scheduler"]).kind] if steps is None else steps,
+    )
 
 
 def ranges_of(
-    file: Path | None, model: str, prompts: Path | None, count: int | None, seed: int
+    file: Path | None,
+    source: SourceModel,
+    prompts: Path | None,
+    count: int | None,
+    seed: int | None,
+    resolutions: Sequence[int] | None,
+    steps: int | None,
 ) -> Calibration | RangeTable:
     """The ranges of a file, or else what to measure them on.
 
@@ -157,10 +271,10 @@ def ranges_of(
         RequestError: both a file and what to measure them on, or a seed out of bounds.
     """
     if file is None:
-        return calibration_of(model, prompts, count, seed)
-    if prompts is not None or count is not None or seed != DEFAULT_SEED:
+        return calibration_of(source, prompts, count, seed, resolutions, steps)
+    if any(given is not None for given in (prompts, count, seed, resolutions, steps)):
         raise RequestError(
-            "--ranges excludes --prompts, --prompt-count and --seed: its ranges are measured already; "
-            "give the file, or what to measure"
+            "--ranges excludes --prompts, --prompt-count, --seed, --calibration-resolution and "
+            "--calibration-steps: its ranges are measured already; give the file, or what to measure"
         )
     return RangeTable.read(file)

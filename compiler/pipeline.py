@@ -1,13 +1,16 @@
-"""All stages of a run, from the model to the bundle, as one list."""
+"""All stages of a run, from the model to the bundle, as two lists: what sizes it, and what makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from pathlib import Path
 
+from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
+from mixdq.compiler.needs import TORCH_MIB, Needs
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
 from mixdq.compiler.recipe import Calibration, Recipe
 from mixdq.compiler.records import Book
@@ -16,23 +19,31 @@ from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Lane, Made, Results, Stage
 from mixdq.compiler.torch_stages import (
     CalibrationOrder,
+    check_weights,
     make_export,
     make_layers,
     make_ranges,
     make_tokenizers,
 )
 from mixdq.compiler.worker import Call
-from mixdq.configs.bundle import Component
+from mixdq.configs.bundle import SYMBOLIC, Component, TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Dialect, Target
+from mixdq.configs.target import Backend, Dialect, Layout, Target
 from mixdq.export.source import SourceModel
 
 # The UNet first: it takes longest at every stage.
 _ORDER = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
 # What makes each kind of file, for `code_digest`.
-_TORCH_CODE = ("mixdq.compiler.torch_stages", "mixdq.export", "mixdq.configs.layers")
+_LAYERS_CODE = ("mixdq.export.layers", "mixdq.export.modules", "mixdq.configs.layers")
+_EXPORT_CODE = (
+    *("mixdq.export.graph", "mixdq.export.layers", "mixdq.export.modules", "mixdq.export.skeleton"),
+)
+_CALIBRATION_CODE = (
+    *("mixdq.export.calibrate", "mixdq.export.modules", "mixdq.export.reference", "mixdq.export.weights"),
+    "mixdq.configs.ranges",
+)
 _PAPER_CODE = ("mixdq.compiler.paper_stages", "mixdq.configs.documents", "mixdq.configs.layers")
 _PLAN_CODE = (
     *(*_PAPER_CODE, "mixdq.compiler.saved_recipe", "mixdq.configs.plan", "mixdq.configs.precision"),
@@ -40,11 +51,12 @@ _PLAN_CODE = (
 )
 _GRAPHS_CODE = (
     *("mixdq.compiler.engine_stages", "mixdq.compiler.graphs", "mixdq.passes"),
+    *("mixdq.export.skeleton", "mixdq.export.weights"),
     *("mixdq.configs.layers", "mixdq.configs.plan", "mixdq.configs.quantizer", "mixdq.configs.ranges"),
     "mixdq.configs.target",
 )
 _BUNDLE_CODE = (
-    *(*_PAPER_CODE, "mixdq.compiler.engine_stages", "mixdq.export"),
+    *(*_PAPER_CODE, "mixdq.compiler.engine_stages", "mixdq.export.source", "mixdq.export.model_configs"),
     *("mixdq.configs.bundle", "mixdq.configs.plan", "mixdq.configs.ranges"),
 )
 _BUILDER_MODULES = {
@@ -61,8 +73,16 @@ class Goal(Enum):
     BUNDLE = auto()
 
 
-def stages_of(recipe: Recipe, source: SourceModel, work: Book, out: Book, goal: Goal) -> list[Stage]:
-    """The stages that lead to a goal, none before what it needs.
+def first_stages_of(recipe: Recipe, source: SourceModel, work: Book) -> list[Stage]:
+    """The stages that say how large a model is: what the needs of all others are reckoned from."""
+    maker = _Maker(recipe, source, work, work, {})
+    return [maker.layers(), maker.weights()]
+
+
+def stages_of(
+    recipe: Recipe, source: SourceModel, work: Book, out: Book, goal: Goal, first: Results
+) -> list[Stage]:
+    """The stages that lead to a goal, none before what it needs; the first ones are among them.
 
     Args:
         recipe: what to make, checked.
@@ -70,11 +90,12 @@ def stages_of(recipe: Recipe, source: SourceModel, work: Book, out: Book, goal: 
         work: the folder of what every plan of the model shares: `source/`, `layers.json`, `ranges.json`.
         out: the folder of the bundle.
         goal: where to stop.
+        first: the records of `first_stages_of`.
     """
-    maker = _Maker(recipe, source, work, out)
+    maker = _Maker(recipe, source, work, out, first["weights"].value)
     with_ranges = goal is Goal.BUNDLE or recipe.quantizes
     unet, *others = (maker.export(component) for component in _ORDER)
-    stages = [maker.layers(), maker.plan(), unet]
+    stages = [maker.layers(), maker.weights(), maker.plan(), unet]
     if with_ranges:
         stages += [*maker.calibration(), maker.ranges()]
     stages += others
@@ -108,29 +129,39 @@ class _Engine:
 class _Maker:
     """Makes the stages of one recipe."""
 
-    def __init__(self, recipe: Recipe, source: SourceModel, work: Book, out: Book) -> None:
+    def __init__(
+        self, recipe: Recipe, source: SourceModel, work: Book, out: Book, parameters: Mapping[str, int]
+    ) -> None:
+        self._needs = Needs(recipe, source, parameters)
         self._recipe, self._source = recipe, source
         self._work, self._out = work, out
         self._torch_facts = {
-            "model": source.identity.digest,
-            "name": source.identity.name,
             "packages": [installed_version(n) for n in ("torch", "diffusers", "transformers", "onnxscript")],
         }
 
     def sizes(self, component: Component) -> tuple[int | None, ...]:
         """The resolutions that a component has graphs of its own for; None for one graph that serves all."""
-        return self._recipe.resolutions if component in _SIZED else (None,)
+        sized = component in _SIZED and self._recipe.layout is Layout.PER_RESOLUTION
+        return self._recipe.resolutions if sized else (None,)
 
     def layers(self) -> Stage:
         facts = {
             **self._torch_facts,
+            "model": to_plain(self._source.identity),
             "resolutions": self._recipe.resolutions,
-            "code": code_digest(*_TORCH_CODE),
+            "code": code_digest(*_LAYERS_CODE),
         }
-        call = Call(
-            make_layers, (self._recipe.model, self._recipe.resolutions, self._work.root / LAYERS_FILE)
-        )
-        return Stage("layers", self._work, Lane.TORCH, (), lambda _: facts, lambda _: call)
+        call = Call(make_layers, (self._source, self._recipe.resolutions, self._work.root / LAYERS_FILE))
+        return _torch("layers", self._work, (), facts, call, TORCH_MIB)
+
+    def weights(self) -> Stage:
+        facts = {
+            **self._torch_facts,
+            "model": self._source.identity.digest,
+            "code": code_digest("mixdq.export.modules", "mixdq.export.weights"),
+        }
+        call = Call(check_weights, (self._source,))
+        return _torch("weights", self._work, ("layers",), facts, call, TORCH_MIB)
 
     def plan(self) -> Stage:
         recipe, layers = self._recipe, self._work.root / LAYERS_FILE
@@ -145,19 +176,23 @@ class _Maker:
                 "code": code_digest(*_PLAN_CODE),
             }
 
-        return Stage("plan", self._out, Lane.HERE, ("layers",), facts, lambda _: call)
+        return Stage("plan", self._out, Lane.HERE, ("layers", "weights"), facts, lambda _: call)
+
+    def _skeleton(self, component: Component) -> Path:
+        return self._work.root / "source" / f"{component}.onnx"
 
     def export(self, component: Component) -> Stage:
-        path = self._work.root / "source" / f"{component}.onnx"
+        path = self._skeleton(component)
         batch = self._recipe.batch
         facts = {
             **self._torch_facts,
+            "architecture": self._source.architecture,
             "batch": batch,
-            "code": code_digest(*_TORCH_CODE),
+            "code": code_digest(*_EXPORT_CODE),
         }
-        call = Call(make_export, (self._recipe.model, component, batch, path))
+        call = Call(make_export, (self._source, component, batch, path))
         # After the plan only so that a wrong plan is refused before the long work.
-        return Stage(_export(component), self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)
+        return _torch(_export(component), self._work, ("plan",), facts, call, TORCH_MIB)
 
     def calibration(self) -> list[Stage]:
         """The stage that measures the ranges; none if the recipe brings them."""
@@ -165,16 +200,22 @@ class _Maker:
         calibration = recipe.ranges
         if isinstance(calibration, RangeTable):
             return []
-        order = CalibrationOrder(recipe.model, calibration.prompts, calibration.seed, recipe.resolutions)
+        resolutions = calibration.resolutions or recipe.resolutions
+        order = CalibrationOrder(
+            self._source, calibration.prompts, calibration.seed, resolutions, calibration.steps
+        )
         call = Call(make_ranges, (order, work / LAYERS_FILE, work / RANGES_FILE))
         facts = {
             **self._torch_facts,
+            "model": self._source.identity.digest,
             "prompts": calibration.prompts,
             "seed": calibration.seed,
-            "resolutions": recipe.resolutions,
-            "code": code_digest(*_TORCH_CODE, "mixdq.configs.ranges"),
+            "resolutions": resolutions,
+            "steps": calibration.steps,
+            "scheduler": self._source.configs["scheduler"],
+            "code": code_digest(*_CALIBRATION_CODE),
         }
-        return [Stage("calibrate", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)]
+        return [_torch("calibrate", self._work, ("plan",), facts, call, self._needs.calibration_mib())]
 
     def ranges(self) -> Stage:
         given = self._recipe.ranges
@@ -194,18 +235,20 @@ class _Maker:
         return Stage("ranges", self._out, Lane.HERE, needs, facts, lambda _: call)
 
     def tokenizers(self) -> Stage:
-        facts = {**self._torch_facts, "code": code_digest(*_TORCH_CODE)}
-        call = Call(make_tokenizers, (self._recipe.model, self._work.root))
-        return Stage("tokenizers", self._work, Lane.TORCH, ("plan",), lambda _: facts, lambda _: call)
+        facts = {**self._torch_facts, "model": self._source.identity.digest}
+        call = Call(make_tokenizers, (self._source, self._work.root))
+        return _torch("tokenizers", self._work, ("plan",), facts, call, TORCH_MIB)
 
     def graphs(self, component: Component, dialect: Dialect, with_ranges: bool) -> Stage:
         recipe = self._recipe
         order = GraphOrder(
             component=component,
             dialect=dialect,
+            layout=recipe.layout,
             resolutions=recipe.resolutions,
             batch=recipe.batch,
-            source_folder=self._work.root / "source",
+            source=self._source,
+            skeleton=self._skeleton(component),
             root=self._out.root,
             with_ranges=with_ranges,
         )
@@ -215,7 +258,8 @@ class _Maker:
         def facts(done: Results) -> Mapping[str, object]:
             """Only the UNet is quantized: the other graphs don't depend on plan and ranges."""
             return {
-                "source": done[_export(component)].digests,
+                "skeleton": done[_export(component)].digests,
+                "model": self._source.identity.digest,
                 "resolutions": self.sizes(component),
                 "batch": recipe.batch,
                 "quantized": [done[name].value for name in needs[1:]] if quantized else [],
@@ -224,11 +268,20 @@ class _Maker:
             }
 
         call = Call(make_graphs, (replace(order, with_ranges=quantized and with_ranges),))
-        return Stage(_graphs(component, dialect), self._out, Lane.FRESH, tuple(needs), facts, lambda _: call)
+        return Stage(
+            _graphs(component, dialect),
+            self._out,
+            Lane.FRESH,
+            tuple(needs),
+            facts,
+            lambda _: call,
+            memory_mib=self._needs.graph_mib(component, dialect),
+            disk_bytes=self._needs.graph_bytes(component, dialect),
+        )
 
     def engine(self, engine: _Engine) -> Stage:
         path = engine_path(engine.component, engine.resolution, engine.target)
-        root = self._out.root
+        root, recipe = self._out.root, self._recipe
 
         def facts(done: Results) -> Mapping[str, object]:
             graphs = done[engine.graphs]
@@ -236,14 +289,36 @@ class _Maker:
             return {
                 "graph": [graphs.digest_of(path) for path in (record.graph, *record.weights)],
                 "builder": builder_facts(engine.target),
+                "profiles": self._profiles(record.inputs) if engine.resolution is None else [],
+                "options": [] if engine.target.backend is Backend.CPU else to_plain(recipe.build),
                 "code": code_digest(_BUILDER_MODULES[engine.target.dialect], "mixdq.compiler.built"),
             }
 
         def call(done: Results) -> Call[Made]:
             record = GraphRecord.find(done[engine.graphs].value, engine.resolution)
-            return Call(make_engine, (engine.target, root, record, path))
+            profiles = self._profiles(record.inputs) if engine.resolution is None else ()
+            return Call(make_engine, (engine.target, root, record, path, profiles, recipe.build))
 
-        return Stage(engine.stage, self._out, Lane.FRESH, (engine.graphs,), facts, call)
+        return Stage(
+            engine.stage,
+            self._out,
+            Lane.FRESH,
+            (engine.graphs,),
+            facts,
+            call,
+            memory_mib=self._needs.engine_mib(engine.component, engine.target),
+            disk_bytes=self._needs.engine_bytes(engine.component, engine.target),
+        )
+
+    def _profiles(self, inputs: Sequence[TensorSpec]) -> tuple[Profile, ...]:
+        """The inputs' shapes at each resolution; none if no size is symbolic."""
+        if all(SYMBOLIC not in spec.shape for spec in inputs):
+            return ()
+        sides = [resolution // self._source.downsampling for resolution in self._recipe.resolutions]
+        return tuple(
+            {spec.name: tuple(side if size == SYMBOLIC else size for size in spec.shape) for spec in inputs}
+            for side in sides
+        )
 
     def bundle(self, engines: list[_Engine]) -> Stage:
         needs = ("plan", "ranges", "tokenizers", *(engine.stage for engine in engines))
@@ -272,3 +347,15 @@ def _export(component: Component) -> str:
 
 def _graphs(component: Component, dialect: Dialect) -> str:
     return f"graphs {component} {dialect}"
+
+
+def _torch(
+    name: str,
+    book: Book,
+    needs: tuple[str, ...],
+    facts: Mapping[str, object],
+    call: Call[Made],
+    memory_mib: float,
+) -> Stage:
+    """A stage of the torch lane, which depends on nothing that stages before it found."""
+    return Stage(name, book, Lane.TORCH, needs, lambda _: facts, lambda _: call, memory_mib=memory_mib)

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.builders import require_builder
 from mixdq.configs.errors import ModelError, RequestError, StorageError, TargetError
 from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import Precision
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Target
+from mixdq.configs.target import Layout, Target
 from mixdq.export.source import SourceModel
 
 LARGEST_SEED = 2**31 - 1
 """Of the calibration's noise."""
 
 _MAX_BATCH = 32
+_MAX_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Calibration:
     Attributes:
         prompts: at least one.
         seed: of the noise, 0 to `LARGEST_SEED`.
+        resolutions: pixels to run them at; None for those that are compiled.
+        steps: denoising steps; the ranges cover all of them.
 
     Raises:
         RequestError: a seed out of bounds.
@@ -61,10 +66,14 @@ class Calibration:
 
     prompts: tuple[str, ...]
     seed: int
+    resolutions: tuple[int, ...] | None = None
+    steps: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RequestError(f"seed {self.seed} is out of bounds; use 0 to {LARGEST_SEED}")
+        if not 1 <= self.steps <= _MAX_STEPS:
+            raise RequestError(f"{self.steps} calibration steps are out of bounds; use 1 to {_MAX_STEPS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +81,24 @@ class Recipe:
     """Everything that decides what a run makes.
 
     Attributes:
-        model: `emoji-turbo`, a diffusers folder, or a hub id.
+        choice: the model, and where its weights come from.
         targets: what to build for.
         resolutions: pixels, ascending.
         batch: images an engine makes at once.
         plan: the precisions, in words or layer by layer.
         ranges: what to measure them on, or a table that was measured before.
+        layout: one engine a resolution, or one for all.
+        build: how TensorRT's builders work.
     """
 
-    model: str
+    choice: ModelChoice
     targets: tuple[Target, ...]
     resolutions: tuple[int, ...]
     batch: int
     plan: Uniform | PrecisionPlan
     ranges: Calibration | RangeTable
+    layout: Layout
+    build: BuildOptions
 
     @property
     def quantizes(self) -> bool:
@@ -113,7 +126,8 @@ class Recipe:
             TargetError: a builder that is missing, or a precision that a target can't hold.
             DigestError: ranges of another model.
         """
-        for resolution in self.resolutions:
+        measured = self.ranges.resolutions if isinstance(self.ranges, Calibration) else None
+        for resolution in (*self.resolutions, *(measured or ())):
             source.check_resolution(resolution)
         if not 1 <= self.batch <= _MAX_BATCH:
             raise RequestError(f"batch {self.batch} is out of bounds; use 1 to {_MAX_BATCH} images")

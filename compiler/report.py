@@ -56,7 +56,7 @@ class EngineFigures:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class StoredWeights:
-    """The UNet's stored weights of one kind of graph against its FP16 export."""
+    """The UNet's stored weights of one kind of graph against two bytes for each of its parameters."""
 
     dialect: str
     bytes: int
@@ -98,13 +98,13 @@ class RunReport:
         return read_json(cls, root / REPORT_FILE, BundleError)
 
 
-def write_report(out: Path, work: Path, outcome: Outcome, seconds: float) -> None:
+def write_report(out: Path, outcome: Outcome, seconds: float) -> None:
     """Writes the report of a finished run into the bundle's folder."""
     report = RunReport(
         seconds=round(seconds, 2),
         peak_mib=round(outcome.peak_mib + peak_mib(), 1),
         stages=tuple(_figures(record, outcome) for record in outcome.results.values()),
-        weights=_stored_weights(out, work),
+        weights=_stored_weights(out, fp16_bytes=2 * outcome.results["weights"].value[Component.UNET]),
         engines=_engines(Bundle.read(out)),
         versions=tuple(installed_version(name) for name in _PACKAGES),
         machine={
@@ -122,12 +122,11 @@ def _figures(record: StageRecord, outcome: Outcome) -> StageFigures:
     return StageFigures(record.name, record.seconds, peak, record.name in outcome.ran)
 
 
-def _stored_weights(out: Path, work: Path) -> tuple[StoredWeights, ...]:
-    exported = sum(path.stat().st_size for path in (work / "source").glob(f"{Component.UNET}.weights"))
+def _stored_weights(out: Path, *, fp16_bytes: int) -> tuple[StoredWeights, ...]:
     stored = []
     for folder in sorted((out / "onnx").iterdir()):
         size = sum(path.stat().st_size for path in folder.glob(f"{Component.UNET}*.weights"))
-        stored.append(StoredWeights(folder.name, size, exported, round(size / exported, 4)))
+        stored.append(StoredWeights(folder.name, size, fp16_bytes, round(size / fp16_bytes, 4)))
     return tuple(stored)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.compiler.crew import execute
-from mixdq.compiler.pipeline import Goal, stages_of
+from mixdq.compiler.pipeline import Goal, first_stages_of, stages_of
 from mixdq.compiler.recipe import Recipe
 from mixdq.compiler.records import Book
 from mixdq.compiler.report import REPORT_FILE, write_report
@@ -60,7 +60,7 @@ def run(
         MixdqError: bad input, a full disk, or a child that was killed; the next run goes on from there.
     """
     start = time.monotonic()
-    source = source or open_source(recipe.model)
+    source = source or open_source(recipe.choice)
     recipe.check(source)
     out = out.resolve()
     work = (work or out / "work").resolve()
@@ -69,14 +69,21 @@ def run(
     _check_apart(source, "--out", out)
     _check_apart(source, "--work", work)
     with Book.open(out, seal=out / BUNDLE_FILE) as out_book, Book.open(work) as work_book:
-        stages = stages_of(recipe, source, work_book, out_book, goal)
-        outcome = execute(stages, jobs=jobs, watch=watch)
+        first = execute(first_stages_of(recipe, source, work_book), jobs=jobs, watch=watch)
+        stages = stages_of(recipe, source, work_book, out_book, goal, first.results)
+        outcome = _joined(first, execute(stages, jobs=jobs, watch=watch))
         ran = Ran(outcome, time.monotonic() - start)
         if goal is Goal.BUNDLE:
             out_book.prune(stage.name for stage in stages if stage.book is out_book)
             if outcome.ran or not (out / REPORT_FILE).is_file():
-                write_report(out, work, outcome, ran.seconds)
+                write_report(out, outcome, ran.seconds)
     return ran
+
+
+def _joined(first: Outcome, rest: Outcome) -> Outcome:
+    """Two parts of one run; the stages of the first are among those of the second, up to date by then."""
+    ran = tuple(dict.fromkeys((*first.ran, *rest.ran)))
+    return Outcome(rest.results, ran, max(first.peak_mib, rest.peak_mib))
 
 
 def _check_apart(source: SourceModel, option: str, folder: Path) -> None:

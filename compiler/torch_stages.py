@@ -1,4 +1,4 @@
-"""The stages that need torch: layers, tokenizers, export, calibration; each runs in a child process.
+"""The stages that need torch: layers, check of the weights, tokenizers, export, calibration; in children.
 
 torch, diffusers and transformers take seconds to import, so these functions import them when they are
 called, and a run that finds everything up to date never does.
@@ -6,8 +6,8 @@ called, and a run that finds everything up to date never does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from mixdq.configs.bundle import Component
 from mixdq.configs.files import writing
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.export.source import SourceModel, open_source
+from mixdq.export.calibrate_size import batches
+from mixdq.export.source import SUBFOLDERS, SourceModel
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 
@@ -29,36 +30,57 @@ TOKENIZERS = ("tokenizer", "tokenizer_2")
 class CalibrationOrder:
     """What to run to measure the ranges."""
 
-    model: str
+    source: SourceModel
     prompts: tuple[str, ...]
     seed: int
     resolutions: tuple[int, ...]
+    steps: int
 
 
-def make_layers(report: Report, model: str, resolutions: tuple[int, ...], path: Path) -> Made:
+def make_layers(report: Report, source: SourceModel, resolutions: tuple[int, ...], path: Path) -> Made:
     """Lists the quantizable layers into `layers.json`; the value is the table's digest."""
-    table = find_layers(report, model, resolutions)
+    table = find_layers(report, source, resolutions)
     table.write(path)
     return Made((path,), table.digest)
 
 
-def find_layers(report: Report, model: str, resolutions: tuple[int, ...]) -> LayerTable:
+def find_layers(report: Report, source: SourceModel, resolutions: tuple[int, ...]) -> LayerTable:
     """The quantizable layers of a model."""
     report("importing torch", 0, None)
     from mixdq.export.layers import list_layers
 
     report("listing", 0, None)
-    return list_layers(_source(model), resolutions)
+    return list_layers(source, resolutions)
 
 
-def make_tokenizers(report: Report, model: str, folder: Path) -> Made:
+def check_weights(report: Report, source: SourceModel) -> Made:
+    """Compares names and shapes of all tensors with the configurations; the value is parameters by component.
+
+    Raises:
+        ModelError: tensors are missing, unknown or wrongly shaped; the first ten are named.
+    """
+    report("importing torch", 0, None)
+    from mixdq.export.modules import empty_module, expected_shapes
+    from mixdq.export.weights.check import check_fit
+
+    parameters = {}
+    for component, subfolder in SUBFOLDERS.items():
+        report(f"checking {component}", 0, None)
+        expected = expected_shapes(empty_module(source, component))
+        reader = source.weights[subfolder].open()
+        check_fit(reader, expected, subfolder, source.folder / subfolder / "config.json")
+        parameters[component] = sum(math.prod(shape) for shape in expected.values())
+    return Made((), parameters)
+
+
+def make_tokenizers(report: Report, source: SourceModel, folder: Path) -> Made:
     """Writes both tokenizers, each whole in one file: `tokenizer/tokenizer.json`, `tokenizer_2/…`."""
     report("importing transformers", 0, None)
     from transformers import CLIPTokenizer
 
     files = []
     for name in TOKENIZERS:
-        tokenizer = CLIPTokenizer.from_pretrained(_source(model).folder / name, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(source.folder / name, local_files_only=True)
         path = folder / name / "tokenizer.json"
         with writing(path) as temporary:
             tokenizer.backend_tokenizer.save(str(temporary))
@@ -66,15 +88,14 @@ def make_tokenizers(report: Report, model: str, folder: Path) -> Made:
     return Made(tuple(files))
 
 
-def make_export(report: Report, model: str, component: Component, batch: int, path: Path) -> Made:
-    """Exports a component: the graph at `path`, its weights beside it."""
+def make_export(report: Report, source: SourceModel, component: Component, batch: int, path: Path) -> Made:
+    """Exports a component: its graph at `path`, without weights."""
     report("importing torch", 0, None)
     from mixdq.export.graph import export_component
 
-    report("exporting", 0, None)
     path.parent.mkdir(parents=True, exist_ok=True)
-    export_component(_source(model), component, path, batch=batch)
-    return Made(tuple(sorted(path.parent.glob(f"{path.stem}.*"))))
+    export_component(source, component, path, batch=batch, report=lambda phase: report(phase, 0, None))
+    return Made((path,))
 
 
 def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Path) -> Made:
@@ -86,25 +107,27 @@ def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Pat
 
 def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
     """The ranges of a model's layers over the prompts."""
-    return _calibrate(report, order, find_layers(report, order.model, order.resolutions))
+    return _calibrate(report, order, find_layers(report, order.source, order.resolutions))
 
 
-def find_embeddings(report: Report, model: str, prompts: tuple[str, ...]) -> npt.NDArray[np.floating[Any]]:
+def find_embeddings(
+    report: Report, source: SourceModel, prompts: tuple[str, ...]
+) -> npt.NDArray[np.floating[Any]]:
     """The text embeddings of prompts, `[prompts, tokens, channels]`."""
     report("importing torch", 0, None)
     from mixdq.export.reference import ReferencePipeline
 
     report("encoding", 0, None)
-    text, _ = ReferencePipeline(_source(model)).encode(prompts)
+    text, _ = ReferencePipeline(source, streamed=True).encode(prompts)
     embeddings: npt.NDArray[np.floating[Any]] = text.numpy()
     return embeddings
 
 
 def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
     report("importing torch", 0, None)
-    from mixdq.export.calibrate import batches, calibrate
+    from mixdq.export.calibrate import calibrate
 
-    done, total = 0, batches(len(order.prompts), len(order.resolutions))
+    done, total = 0, batches(len(order.prompts), order.resolutions)
 
     def advance() -> None:
         nonlocal done
@@ -112,16 +135,11 @@ def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> Ra
         report("batches of prompts", done, total)
 
     return calibrate(
-        _source(order.model),
+        order.source,
         table,
         prompts=order.prompts,
         seed=order.seed,
         resolutions=order.resolutions,
+        steps=order.steps,
         advance=advance,
     )
-
-
-@cache
-def _source(model: str) -> SourceModel:
-    """The model, opened once a process: its weights are read for the digest."""
-    return open_source(model)

@@ -13,7 +13,7 @@ from mixdq.configs.files import sha256_of_file, write_text
 from mixdq.configs.layers import ModelIdentity
 
 BUNDLE_FILE = "bundle.json"
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
 
 GRANULARITY = "one a tensor for activations, one an output channel for weights; none a group"
 """What has a scale of its own in a quantized graph (paper, section 4.1): the same for every plan so far."""
@@ -155,11 +155,11 @@ class SchedulerSpec:
     beta_start: float
     beta_end: float
     beta_schedule: str
-    kind: SchedulerKind = SchedulerKind.EULER_ANCESTRAL
-    spacing: TimestepSpacing | None = TimestepSpacing.TRAILING
-    steps_offset: int = 0
-    original_inference_steps: int | None = None
-    timestep_scaling: float | None = None
+    kind: SchedulerKind
+    spacing: TimestepSpacing | None
+    steps_offset: int
+    original_inference_steps: int | None
+    timestep_scaling: float | None
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not those of the sampler's kind."""

@@ -39,6 +39,7 @@ class CalibrationRun:
     prompts_digest: str
     seed: int
     resolutions: tuple[int, ...]
+    steps: int = 1
 
 
 @dataclass(frozen=True, config=STRICT)

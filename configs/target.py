@@ -37,6 +37,17 @@ class Dialect(StrEnum):
         return "float16" if self is Dialect.TENSORRT else "float32"
 
 
+class Layout(StrEnum):
+    """How the resolutions are divided between engines.
+
+    `PER_RESOLUTION`: one engine each, with fixed sizes: the fastest.
+    `DYNAMIC`: one engine whose sizes are symbolic: the smallest on disk.
+    """
+
+    PER_RESOLUTION = "per-resolution"
+    DYNAMIC = "dynamic"
+
+
 class Backend(StrEnum):
     """What executes an engine."""
 

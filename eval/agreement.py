@@ -71,7 +71,7 @@ def measure_agreement(
     seed: int,
 ) -> Agreement:
     """Compares one UNet graph (batch 1) with the torch simulation of its plan on one prompt."""
-    pipeline = ReferencePipeline(source)
+    pipeline = ReferencePipeline(source, streamed=False)
     simulate(pipeline.unet, table, plan, ranges, dialect)
     noise = unit_noise(source, 1, resolution, seed)
     seen = _Recorder(pipeline.unet)

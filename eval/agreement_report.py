@@ -14,6 +14,7 @@ from mixdq.configs.documents import STRICT, to_json
 from mixdq.configs.errors import BundleError, DigestError
 from mixdq.configs.files import write_text
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
@@ -87,7 +88,7 @@ def measure_bundle(root: Path, model: str, *, resolution: int, prompt: str, seed
         BundleError: no bundle there, nothing quantized, another resolution, or a batch other than 1.
         DigestError: the bundle was compiled from another model.
     """
-    bundle, source = Bundle.read(root), open_source(model)
+    bundle, source = Bundle.read(root), open_source(ModelChoice(model))
     if source.identity.digest != bundle.model.digest:
         raise DigestError(
             f"{root} was compiled from {bundle.model.name} ({bundle.model.digest[:12]}), not from {model} "

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mixdq.compiler.report import RunReport
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import preset_for
 from mixdq.eval.comparison import Pictures, compare
 from mixdq.eval.grid import Cell, Sheet
@@ -49,7 +50,7 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
     Raises:
         MixdqError: bad input, a full disk, or no model of that name.
     """
-    source = open_source(model)
+    source = open_source(ModelChoice(model))
     ways = variants(preset_for(model).protect)
     obstacle = rtx_obstacle()
     seconds = {}

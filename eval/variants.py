@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.builders import require_builder
 from mixdq.compiler.options import calibration_of, jobs_of, resolutions_of
 from mixdq.compiler.progress import terminal_watch
@@ -15,7 +16,7 @@ from mixdq.compiler.run import run
 from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerName
 from mixdq.configs.precision import FP16, Precision
-from mixdq.configs.target import Target
+from mixdq.configs.target import Layout, Target
 from mixdq.export.source import SourceModel
 
 RTX = Target.parse("rtx:sm89")
@@ -76,12 +77,14 @@ def compile_variant(
         MixdqError: see `mixdq.compiler.run.run`.
     """
     recipe = Recipe(
-        model=str(source.folder),
+        choice=source.choice,
         targets=(_CPU, RTX) if with_rtx and variant.for_rtx else (_CPU,),
         resolutions=resolutions_of(source, None),
         batch=1,
         plan=variant.plan,
-        ranges=calibration_of(source.identity.name, None, _CALIBRATION_PROMPTS, _CALIBRATION_SEED),
+        ranges=calibration_of(source, None, _CALIBRATION_PROMPTS, _CALIBRATION_SEED, None, None),
+        layout=Layout.PER_RESOLUTION,
+        build=BuildOptions(timing_cache=None, strip_weights=False),
     )
     with terminal_watch(console) as watch:
         ran = run(

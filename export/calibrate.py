@@ -12,11 +12,11 @@ from mixdq.configs.errors import ModelError
 from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
+from mixdq.export.calibrate_size import batch_size
 from mixdq.export.layers import quantizable
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.source import SourceModel
 
-_BATCH = 8
 _SEEDS = 2**31
 
 
@@ -27,9 +27,10 @@ def calibrate(
     prompts: Sequence[str],
     seed: int,
     resolutions: Sequence[int],
+    steps: int,
     advance: Callable[[], None],
 ) -> RangeTable:
-    """Measures the ranges of all layers over prompts and resolutions, in FP32, at one step.
+    """Measures the ranges of all layers over prompts and resolutions, in FP32.
 
     Args:
         source: the checked model folder.
@@ -37,25 +38,27 @@ def calibrate(
         prompts: at least one.
         seed: of the initial noise; each resolution and batch draws its own.
         resolutions: pixels; the ranges cover all of them.
-        advance: called after every batch of up to eight prompts (see `batches`).
+        steps: denoising steps of the model's own sampler; the ranges cover all of them.
+        advance: called after every batch of prompts (see `mixdq.export.calibrate_size`).
 
     Raises:
         ModelError: no prompts, or values that are not finite.
     """
     if not prompts:
         raise ModelError("calibration needs at least one prompt; the prompt file is empty")
-    pipeline = ReferencePipeline(source)
+    pipeline = ReferencePipeline(source, streamed=True)
     observer = _Observer(pipeline.unet, table)
     for resolution in resolutions:
         source.check_resolution(resolution)
-        for start in range(0, len(prompts), _BATCH):
-            batch = prompts[start : start + _BATCH]
+        size = batch_size(resolution)
+        for start in range(0, len(prompts), size):
+            batch = prompts[start : start + size]
             batch_seed = (seed + 100_003 * start + resolution) % _SEEDS
             noise = unit_noise(source, len(batch), resolution, batch_seed)
-            pipeline.latents(batch, noise, resolution)
+            pipeline.latents(batch, noise, resolution, steps)
             advance()
     rows = observer.bos_rows()
-    run = CalibrationRun(len(prompts), sha256_of_text("\n".join(prompts)), seed, tuple(resolutions))
+    run = CalibrationRun(len(prompts), sha256_of_text("\n".join(prompts)), seed, tuple(resolutions), steps)
     return RangeTable(
         model=table.model,
         layers_digest=table.digest,
@@ -65,11 +68,6 @@ def calibrate(
         bos_range=Range(float(rows.min()), float(rows.max())),
         layers=observer.ranges(),
     )
-
-
-def batches(prompts: int, resolutions: int) -> int:
-    """How often `calibrate` calls `advance`."""
-    return -(-prompts // _BATCH) * resolutions
 
 
 class _Observer:

@@ -1,29 +1,34 @@
 """Torch to ONNX through the dynamo exporter: one graph a component, symbolic in height and width.
 
-One export serves every resolution, and a third of the time of one export each. The batch is a number: a
-symbolic one would double the exporter's time.
+The modules hold fake tensors, so neither time nor memory depends on the weights, which are attached to the
+graph later (`mixdq.export.skeleton`). One export serves every resolution, and a third of the time of one
+export each. The batch is a number: a symbolic one would double the exporter's time.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import onnx_ir as ir
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.export import Dim
 
 from mixdq.configs.bundle import DOWNSAMPLING_METADATA, Component
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 from mixdq.export.layers import unet_inputs
-from mixdq.export.modules import TextEncoderForExport, UnetForExport, VaeDecoderForExport, load_module
+from mixdq.export.modules import TextEncoderForExport, UnetForExport, VaeDecoderForExport, empty_module
+from mixdq.export.skeleton import fold_transposes, strip_weights
 from mixdq.export.source import SourceModel
 
 OPSET = 23
@@ -36,47 +41,77 @@ _UNITS_HIGH, _UNITS_WIDE = 4, 6
 
 @dataclass(frozen=True)
 class _Example:
-    """A module with the inputs to trace it by; one of them may have symbolic sizes."""
+    """A module with the inputs to trace it by; one of them may have symbolic sizes.
+
+    Attributes:
+        module: what to export.
+        network: the attribute of it that holds the weights.
+        inputs: by name.
+        outputs: names.
+        symbolic: sizes that stay symbolic, by input and axis.
+    """
 
     module: nn.Module
+    network: str
     inputs: dict[str, Tensor]
     outputs: list[str]
     symbolic: dict[str, dict[int, Any]]
 
+    @property
+    def buffers(self) -> dict[str, npt.NDArray[Any]]:
+        """The module's buffers: real values, which the traced program holds as fake ones."""
+        return {name: buffer.numpy() for name, buffer in self.module.named_buffers()}
 
-def export_component(source: SourceModel, component: Component, path: Path, *, batch: int) -> None:
-    """Writes a component's full-precision graph, and its weights beside it (`.weights`).
+
+def export_component(
+    source: SourceModel, component: Component, path: Path, *, batch: int, report: Callable[[str], None]
+) -> None:
+    """Writes a component's full-precision graph, without weights.
 
     The UNet and the text encoders are exported in FP16, as SDXL-Turbo's weights are stored; the VAE decoder
-    in FP32, because SDXL's overflows in FP16. Nodes keep the module path that they came from in their
-    metadata (`pkg.torch.onnx.name_scopes`).
+    in the precision of the model choice, because SDXL's overflows in FP16. Nodes keep the module path
+    that they came from in their metadata (`pkg.torch.onnx.name_scopes`).
+
+    Args:
+        source: the model; only its configurations are read.
+        component: which network.
+        path: the graph to write.
+        batch: images at once.
+        report: told what is being done.
 
     Raises:
-        ModelError: the component can't be loaded.
         GraphError: the exporter could not trace it.
         StorageError: the disk is full or the folder can't be written.
     """
-    example = _EXAMPLES[component](source, batch)
-    model = _export(example, component)
+    report("building the module")
+    with FakeTensorMode(allow_non_fake_inputs=True), _quiet():
+        example = _EXAMPLES[component](source, batch)
+        model = _export(example, component, report)
+    strip_weights(model, example.network, example.buffers)
+    report("folding constants")
+    optimizer.optimize_ir(model)
+    fold_transposes(model)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     model.metadata_props[DOWNSAMPLING_METADATA] = str(source.downsampling)
-    weights = path.with_suffix(".weights")
-    with writing(path) as temporary, writing(weights) as temporary_weights:
-        ir.save(model, temporary, external_data=temporary_weights.name)
-        _point_to(temporary, weights.name)
+    with writing(path) as temporary:
+        ir.save(model, temporary)
 
 
-def _export(example: _Example, component: Component) -> ir.Model:
+def _export(example: _Example, component: Component, report: Callable[[str], None]) -> ir.Model:
     symbolic = {name: example.symbolic.get(name) for name in example.inputs}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad():
         try:
+            report("tracing")
             # Exported here and not by torch.onnx.export, which renames the symbols of inputs and leaves
             # those of the values between as they were.
             traced = torch.export.export(example.module, (), kwargs=example.inputs, dynamic_shapes=symbolic)
+            report("translating to ONNX")
             program = torch.onnx.export(
                 traced,
                 output_names=example.outputs,
                 opset_version=OPSET,
-                optimize=True,
+                optimize=False,  # it would read the weights, which have no values
                 dynamo=True,
                 verbose=False,
             )
@@ -84,30 +119,40 @@ def _export(example: _Example, component: Component) -> ir.Model:
             raise GraphError(f"the exporter could not trace {component}: {str(error)[:300]}") from error
     assert program is not None
     model: ir.Model = program.model
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     return model
 
 
+def _fake(source: SourceModel, component: Component, dtype: torch.dtype) -> nn.Module:
+    """A component whose parameters are fake tensors on the CPU, and whose buffers are real."""
+    with unset_fake_temporarily():
+        module = empty_module(source, component)
+    for owner in module.modules():
+        for key, parameter in list(owner.named_parameters(recurse=False)):
+            fake = torch.empty(parameter.shape, dtype=dtype, device="cpu")
+            owner._parameters[key] = nn.Parameter(fake, requires_grad=False)
+    return module
+
+
 def _unet(source: SourceModel, batch: int) -> _Example:
-    module = UnetForExport(load_module(source, Component.UNET, torch.float16))
+    module = UnetForExport(_fake(source, Component.UNET, torch.float16))
     step = source.resolution_step // source.downsampling
     sides = {"height": _UNITS_HIGH * step, "width": _UNITS_WIDE * step}
     inputs = unet_inputs(source, batch=batch, dtype=torch.float16, device="cpu", **sides)
     height, width = _sides()
-    return _Example(module, inputs, ["noise_prediction"], {"sample": {2: step * height, 3: step * width}})
+    symbolic = {"sample": {2: step * height, 3: step * width}}
+    return _Example(module, "unet", inputs, ["noise_prediction"], symbolic)
 
 
 def _text_encoder(source: SourceModel, batch: int) -> _Example:
-    encoder = load_module(source, Component.TEXT_ENCODER, torch.float16)
+    encoder = _fake(source, Component.TEXT_ENCODER, torch.float16)
     module = TextEncoderForExport(encoder, pooled=False)
-    return _Example(module, _token_inputs(source, batch), ["hidden_states"], {})
+    return _Example(module, "encoder", _token_inputs(source, batch), ["hidden_states"], {})
 
 
 def _text_encoder_2(source: SourceModel, batch: int) -> _Example:
-    encoder = load_module(source, Component.TEXT_ENCODER_2, torch.float16)
+    encoder = _fake(source, Component.TEXT_ENCODER_2, torch.float16)
     module = TextEncoderForExport(encoder, pooled=True)
-    return _Example(module, _token_inputs(source, batch), ["hidden_states", "pooled"], {})
+    return _Example(module, "encoder", _token_inputs(source, batch), ["hidden_states", "pooled"], {})
 
 
 def _token_inputs(source: SourceModel, batch: int) -> dict[str, Tensor]:
@@ -117,11 +162,12 @@ def _token_inputs(source: SourceModel, batch: int) -> dict[str, Tensor]:
 
 
 def _vae_decoder(source: SourceModel, batch: int) -> _Example:
-    module = VaeDecoderForExport(load_module(source, Component.VAE_DECODER, torch.float32))
+    dtype = getattr(torch, source.choice.vae_precision)
+    module = VaeDecoderForExport(_fake(source, Component.VAE_DECODER, dtype), dtype)
     channels = source.configs["vae"]["latent_channels"]
     latents = torch.randn(batch, channels, 4 * _UNITS_HIGH, 4 * _UNITS_WIDE)
     height, width = _sides()
-    return _Example(module, {"latents": latents}, ["images"], {"latents": {2: height, 3: width}})
+    return _Example(module, "vae", {"latents": latents}, ["images"], {"latents": {2: height, 3: width}})
 
 
 def _sides() -> tuple[Dim, Dim]:
@@ -134,18 +180,6 @@ _EXAMPLES = {
     Component.TEXT_ENCODER_2: _text_encoder_2,
     Component.VAE_DECODER: _vae_decoder,
 }
-
-
-def _point_to(graph: Path, weights: str) -> None:
-    """Makes a saved graph name its weights file by the name that it is about to get."""
-    import onnx
-
-    proto = onnx.load(graph, load_external_data=False)
-    for tensor in proto.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = weights
-    onnx.save(proto, graph)
 
 
 @contextmanager

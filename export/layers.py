@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixdq.configs.bundle import Component
 from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable
-from mixdq.export.modules import UnetForExport, empty_unet
+from mixdq.export.modules import UnetForExport, empty_module
 from mixdq.export.source import SourceModel
 
 _UP_SHORTCUT = re.compile(r"up_blocks\.(\d+)\.resnets\.(\d+)\.conv_shortcut")
@@ -35,7 +36,7 @@ def list_layers(source: SourceModel, resolutions: Sequence[int]) -> LayerTable:
     """
     for resolution in resolutions:
         source.check_resolution(resolution)
-    unet = empty_unet(source)
+    unet = empty_module(source, Component.UNET)
     macs = {resolution: _count_macs(unet, source, resolution) for resolution in resolutions}
     specs = tuple(
         LayerSpec(

@@ -13,9 +13,7 @@ from pydantic.dataclasses import dataclass
 from mixdq.configs.documents import parse
 from mixdq.configs.errors import MixdqError, ModelError
 from mixdq.export.model_files import read_config
-from mixdq.export.scheduler_configs import allowed_values
-from mixdq.export.scheduler_configs import scheduler_spec as scheduler_spec
-from mixdq.export.scheduler_configs import with_scheduler as with_scheduler
+from mixdq.export.scheduler_configs import allowed_values, scheduler_spec
 
 PIPELINE_CLASS = "StableDiffusionXLPipeline"
 TIME_IDS = 6

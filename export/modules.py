@@ -1,68 +1,145 @@
-"""The torch modules of a model's components, loaded from its folder and checked."""
+"""The torch modules of a model's components: without weights, with all of them, or with one at a time."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
 import torch
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from mixdq.configs.bundle import Component
-from mixdq.configs.errors import ModelError
 from mixdq.export.source import SUBFOLDERS, SourceModel
+from mixdq.export.weights.reader import WeightReader
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
-_CLASSES: dict[Component, Any] = {
+_TEXT_ENCODERS: dict[Component, Any] = {
     Component.TEXT_ENCODER: CLIPTextModel,
     Component.TEXT_ENCODER_2: CLIPTextModelWithProjection,
+}
+_DIFFUSERS: dict[Component, Any] = {
     Component.UNET: UNet2DConditionModel,
     Component.VAE_DECODER: AutoencoderKL,
 }
 
 
+def empty_module(source: SourceModel, component: Component) -> nn.Module:
+    """A component in evaluation mode whose parameters are on the meta device: shapes without weights.
+
+    Buffers are real: nothing stores them.
+    """
+    config = dict(source.configs[SUBFOLDERS[component]])
+    with init_empty_weights(include_buffers=False):
+        if component in _TEXT_ENCODERS:
+            module = _TEXT_ENCODERS[component](CLIPTextConfig.from_dict(config))
+        else:
+            module = _DIFFUSERS[component].from_config(config)
+    empty: nn.Module = module.eval().requires_grad_(False)
+    return empty
+
+
 def load_module(source: SourceModel, component: Component, dtype: torch.dtype) -> nn.Module:
-    """Loads one component in evaluation mode.
+    """A component with all of its weights.
 
     Args:
-        source: the checked model folder.
+        source: the checked model.
         component: which network.
         dtype: the floating-point type of its parameters.
 
     Raises:
-        ModelError: tensors are missing, unknown or wrongly shaped, or hold NaN or infinity; the first ten
-            are named.
+        ModelError: a tensor is missing or wrongly shaped, or holds NaN or infinity.
     """
-    subfolder = SUBFOLDERS[component]
-    options: dict[str, Any] = {"torch_dtype" if component in _DIFFUSERS else "dtype": dtype}
-    if ".fp16." in source.weight_files[subfolder].name:
-        options["variant"] = "fp16"
-    try:
-        module, loading = _CLASSES[component].from_pretrained(
-            source.folder,
-            subfolder=subfolder,
-            local_files_only=True,
-            output_loading_info=True,
-            **options,
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"{source.folder / subfolder} can't be loaded: {_first_line(error)}") from error
-    _check_loading(source, subfolder, loading)
-    _check_finite(source, subfolder, module)
-    loaded: nn.Module = module.eval().requires_grad_(False)
-    return loaded
+    module, reader = empty_module(source, component), _reader(source, component)
+    for owner, key, name, shape in _parameters(module):
+        owner._parameters[key] = _parameter(reader, name, shape, dtype)
+    return module
 
 
-def empty_unet(source: SourceModel) -> nn.Module:
-    """The UNet's modules on the meta device: shapes without weights."""
-    with torch.device("meta"):
-        unet: nn.Module = UNet2DConditionModel.from_config(dict(source.configs["unet"]))
-    return unet.eval()
+def stream_module(source: SourceModel, component: Component, dtype: torch.dtype) -> nn.Module:
+    """A component whose layers each read their weights when they run, and drop them after.
+
+    It computes what `load_module`'s does, in the memory of its largest layer; reading costs a few seconds a
+    call at SDXL's size, so calls are best made in batches.
+
+    Args:
+        source: the checked model.
+        component: which network.
+        dtype: the floating-point type to compute in.
+
+    Raises:
+        ModelError: see `load_module`; also while it runs.
+    """
+    module, reader = empty_module(source, component), _reader(source, component)
+    owners: dict[nn.Module, dict[str, tuple[str, tuple[int, ...]]]] = {}
+    for owner, key, name, shape in _parameters(module):
+        owners.setdefault(owner, {})[key] = (name, shape)
+    for owner, tensors in owners.items():
+        _stream(owner, tensors, reader, dtype)
+    return module
+
+
+def expected_shapes(module: nn.Module) -> Mapping[str, tuple[int, ...]]:
+    """The shape of every tensor that a module's weights must hold."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _stream(
+    owner: nn.Module,
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]],
+    reader: WeightReader,
+    dtype: torch.dtype,
+) -> None:
+    # Right in shape, type and device for whoever asks, and one number in memory.
+    placeholders = {
+        key: nn.Parameter(torch.zeros((), dtype=dtype).expand(shape), requires_grad=False)
+        for key, (_, shape) in tensors.items()
+    }
+    owner._parameters.update(placeholders)
+
+    def fill(module: nn.Module, _: Any) -> None:
+        for key, (name, shape) in tensors.items():
+            module._parameters[key] = _parameter(reader, name, shape, dtype)
+
+    def drop(module: nn.Module, _: Any, __: Any) -> None:
+        module._parameters.update(placeholders)
+
+    owner.register_forward_pre_hook(fill)
+    owner.register_forward_hook(drop)
+
+
+def _reader(source: SourceModel, component: Component) -> WeightReader:
+    return source.weights[SUBFOLDERS[component]].open()
+
+
+def _parameters(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, tuple[int, ...]]]:
+    """Owner, attribute, full name and shape of every parameter."""
+    for path, owner in module.named_modules():
+        for key, parameter in owner.named_parameters(recurse=False):
+            yield owner, key, f"{path}.{key}" if path else key, tuple(parameter.shape)
+
+
+def _parameter(reader: WeightReader, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> nn.Parameter:
+    return nn.Parameter(to_torch(reader.read(name, shape)).to(dtype), requires_grad=False)
+
+
+def to_torch(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor over an array's memory, BF16 included; not to be written to."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return to_torch(array.view(np.int16)).view(torch.bfloat16)
+    # torch warns of memory that it may not write to, and `frombuffer` alone takes it without a copy.
+    flat = np.ascontiguousarray(array)
+    if not flat.flags.writeable:
+        flat = flat.copy()
+    return torch.from_numpy(flat)
 
 
 class UnetForExport(nn.Module):
@@ -104,46 +181,17 @@ class TextEncoderForExport(nn.Module):
 
 
 class VaeDecoderForExport(nn.Module):
-    """The VAE's decoder: latents, already divided by the scaling factor, to images in about [-1, 1]."""
+    """The VAE's decoder: latents, already divided by the scaling factor, to images in about [-1, 1].
 
-    def __init__(self, vae: nn.Module) -> None:
+    Latents and images are FP32 whatever the decoder computes in.
+    """
+
+    def __init__(self, vae: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.vae = vae
+        self.dtype = dtype
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents `[B, 4, h, w]` to images `[B, 3, H, W]`."""
-        images: Tensor = self.vae.decode(latents, return_dict=False)[0]  # type: ignore[operator]
-        return images
-
-
-_DIFFUSERS = (Component.UNET, Component.VAE_DECODER)
-
-
-def _check_loading(source: SourceModel, subfolder: str, loading: dict[str, Any]) -> None:
-    faults = [
-        f"{word} {', '.join(map(str, sorted(loading[key])[:10]))} ({len(loading[key])} in all)"
-        for key, word in (
-            ("missing_keys", "missing"),
-            ("unexpected_keys", "unknown"),
-            ("mismatched_keys", "wrongly shaped"),
-        )
-        if loading.get(key)
-    ]
-    if faults:
-        raise ModelError(
-            f"{source.weight_files[subfolder]} does not fit {source.folder / subfolder / 'config.json'}: "
-            f"{'; '.join(faults)}; use the weights and the configuration of one model"
-        )
-
-
-def _check_finite(source: SourceModel, subfolder: str, module: nn.Module) -> None:
-    bad = [name for name, tensor in module.state_dict().items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        raise ModelError(
-            f"{source.weight_files[subfolder]} holds NaN or infinity in {', '.join(bad[:10])} "
-            f"({len(bad)} tensors); the training diverged or the file is damaged: use another checkpoint"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), json.dumps(str(error)))
+        images: Tensor = self.vae.decode(latents.to(self.dtype), return_dict=False)[0]  # type: ignore[operator]
+        return images.float()

@@ -11,20 +11,30 @@ import torch
 from torch import Tensor
 
 from mixdq.configs.bundle import Component
-from mixdq.export.modules import load_module
+from mixdq.export.modules import load_module, stream_module
 from mixdq.export.source import SourceModel
 
 
 class ReferencePipeline:
-    """diffusers' own SDXL pipeline on the model's weights, one step, guidance off."""
+    """diffusers' own SDXL pipeline on the model's weights, guidance off."""
 
-    def __init__(self, source: SourceModel) -> None:
+    def __init__(self, source: SourceModel, *, streamed: bool) -> None:
+        """Opens the model.
+
+        Args:
+            source: the checked model.
+            streamed: whether layers read their weights when they run (see `stream_module`), so that SDXL fits
+                into 4 GB; else the whole model is loaded in FP32.
+        """
         # Imported here, after mixdq.export.modules has silenced transformers' notes on torchvision.
-        from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionXLPipeline
+        import diffusers
+        from diffusers import StableDiffusionXLPipeline
         from transformers import CLIPTokenizer
 
+        config = dict(source.configs["scheduler"])
+        load = stream_module if streamed else load_module
         modules: dict[Component, Any] = {
-            component: load_module(source, component, torch.float32) for component in Component
+            component: load(source, component, torch.float32) for component in Component
         }
         self.source = source
         self.unet = modules[Component.UNET]
@@ -35,7 +45,7 @@ class ReferencePipeline:
             tokenizer=CLIPTokenizer.from_pretrained(source.folder / "tokenizer"),
             tokenizer_2=CLIPTokenizer.from_pretrained(source.folder / "tokenizer_2"),
             unet=self.unet,
-            scheduler=EulerAncestralDiscreteScheduler.from_config(dict(source.configs["scheduler"])),
+            scheduler=getattr(diffusers, config["_class_name"]).from_config(config),
             add_watermarker=False,
         )
         self.pipeline.set_progress_bar_config(disable=True)
@@ -46,23 +56,26 @@ class ReferencePipeline:
             text, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
         return text, pooled
 
-    def latents(self, prompts: Sequence[str], noise: Tensor, resolution: int) -> Tensor:
-        """One step from unit noise `[B, 4, h, w]` to latents `[B, 4, h, w]`."""
-        latents: Tensor = self._run(prompts, noise, resolution, "latent")
+    def latents(self, prompts: Sequence[str], noise: Tensor, resolution: int, steps: int = 1) -> Tensor:
+        """From unit noise `[B, 4, h, w]` to latents `[B, 4, h, w]`, by default in one step."""
+        latents: Tensor = self._run(prompts, noise, resolution, "latent", steps)
         return latents
 
     def images(self, prompts: Sequence[str], noise: Tensor, resolution: int) -> npt.NDArray[np.float32]:
         """One step from unit noise `[B, 4, h, w]` to images `[B, H, W, 3]` in [0, 1]."""
-        images: npt.NDArray[np.float32] = self._run(prompts, noise, resolution, "np")
+        images: npt.NDArray[np.float32] = self._run(prompts, noise, resolution, "np", 1)
         return images
 
-    def _run(self, prompts: Sequence[str], noise: Tensor, resolution: int, output: str) -> Any:
+    def _run(self, prompts: Sequence[str], noise: Tensor, resolution: int, output: str, steps: int) -> Any:
         with torch.no_grad():
+            # Drawn between steps, where the sampler is ancestral.
+            generator = torch.Generator().manual_seed(steps)
             return self.pipeline(
                 list(prompts),
                 height=resolution,
                 width=resolution,
-                num_inference_steps=1,
+                num_inference_steps=steps,
+                generator=generator,
                 guidance_scale=0.0,
                 latents=noise,
                 output_type=output,

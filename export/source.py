@@ -1,29 +1,27 @@
-"""The model to compile: a diffusers folder of an SDXL pipeline, checked before any work begins."""
+"""The model to compile: an SDXL pipeline's configurations and weights, checked before any work begins."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixdq.configs.bundle import Component, PipelineSpec, SchedulerSpec
+from mixdq.configs.bundle import Component, PipelineSpec
 from mixdq.configs.errors import ModelError, RequestError
-from mixdq.configs.files import sha256_of_file
+from mixdq.configs.files import sha256_of_file, sha256_of_text
 from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import model_name, preset_for
-from mixdq.export.model_configs import check_configs
-from mixdq.export.model_files import (
-    WEIGHT_STEMS,
-    check_weights,
-    find_model,
-    find_weights,
-    read_config,
-    require,
-)
+from mixdq.export.hub import WEIGHT_STEMS
+from mixdq.export.model_configs import check_configs, check_pipeline
+from mixdq.export.model_files import find_model, read_config, require
+from mixdq.export.scheduler_configs import scheduler_spec, with_scheduler
+from mixdq.export.weight_choice import choose_weights, find_vae
+from mixdq.export.weights.reader import WeightSource
 
-PIPELINE_CLASS = "StableDiffusionXLPipeline"
 _CONFIG_FILES = {
     **{name: f"{name}/config.json" for name in WEIGHT_STEMS},
     "scheduler": "scheduler/scheduler_config.json",
@@ -35,19 +33,23 @@ _MORE_TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "added_tok
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A checked model folder.
+    """A checked model: what child processes get, too; it holds no weights, only where they are.
 
     Attributes:
-        folder: the diffusers folder.
-        identity: name, and digest of configurations and weights.
+        choice: what was asked for.
+        folder: the diffusers folder of configurations and tokenizers.
+        identity: name, and digest of configurations, tokenizers and weights.
+        architecture: digest of the configurations alone: what exported graphs depend on.
         configs: the components' configurations, by subfolder.
-        weight_files: the components' safetensors, by subfolder.
+        weights: where the components' weights are, by subfolder; empty if they were not asked for.
     """
 
+    choice: ModelChoice
     folder: Path
     identity: ModelIdentity
+    architecture: str
     configs: Mapping[str, Mapping[str, Any]]
-    weight_files: Mapping[str, Path]
+    weights: Mapping[str, WeightSource]
 
     @property
     def downsampling(self) -> int:
@@ -91,7 +93,6 @@ class SourceModel:
 
     def pipeline_spec(self, bos_digest: str) -> PipelineSpec:
         """What the runtime needs to know beside the engines."""
-        scheduler = self.configs["scheduler"]
         tokenizers = [_tokenizer_ids(self.folder, name) for name in _TOKENIZERS]
         return PipelineSpec(
             latent_channels=self.configs["vae"]["latent_channels"],
@@ -101,12 +102,7 @@ class SourceModel:
             bos_token_id=tokenizers[0]["bos"],
             eos_token_id=tokenizers[0]["eos"],
             pad_token_ids=(tokenizers[0]["pad"], tokenizers[1]["pad"]),
-            scheduler=SchedulerSpec(
-                train_timesteps=scheduler["num_train_timesteps"],
-                beta_start=scheduler["beta_start"],
-                beta_end=scheduler["beta_end"],
-                beta_schedule=scheduler["beta_schedule"],
-            ),
+            scheduler=scheduler_spec(self.configs["scheduler"]),
             bos_digest=bos_digest,
         )
 
@@ -120,33 +116,50 @@ SUBFOLDERS: Mapping[Component, str] = {
 """The folder of each component inside the model's folder."""
 
 
-def open_source(model: str) -> SourceModel:
-    """Opens a model: `emoji-turbo`, a diffusers folder, or a hub id where the hub can be reached.
+def open_source(choice: ModelChoice) -> SourceModel:
+    """Opens a model and finds its weights.
 
-    Everything that can be checked without loading weights is: the pipeline's class, the configurations, the
+    Everything that can be checked without reading weights is: the pipeline's class, the configurations, the
     tokenizers' special tokens, and the weight files' headers against their sizes.
 
     Raises:
         ModelError: no such model, no SDXL pipeline, or a missing, malformed or truncated file.
     """
-    folder = find_model(model)
-    index = read_config(folder, "model_index.json")
-    if (found := index.get("_class_name")) != PIPELINE_CLASS:
-        raise ModelError(
-            f"{folder} holds a {found or 'folder without a pipeline class'}, not a {PIPELINE_CLASS}; "
-            "mixdq compiles SDXL pipelines: give the folder that `save_pretrained` of one wrote"
-        )
-    configs = {name: read_config(folder, file) for name, file in _CONFIG_FILES.items()}
+    source = open_architecture(choice)
+    weights = choose_weights(choice, source.folder, source.configs)
+    for each in weights.values():
+        each.open()
+    digests = {name: each.digest() for name, each in weights.items()}
+    text = json.dumps([source.identity.digest, digests], sort_keys=True)
+    identity = replace(source.identity, digest=sha256_of_text(text))
+    return replace(source, identity=identity, weights=weights)
+
+
+def open_architecture(choice: ModelChoice) -> SourceModel:
+    """A model without its weights: what listing its layers and making plans needs.
+
+    Its identity's digest is of configurations and tokenizers.
+
+    Raises:
+        ModelError: see `open_source`.
+    """
+    folder = find_model(choice.model, choice.variant)
+    check_pipeline(read_config(folder, "model_index.json"), folder)
     config_files = {name: folder / file for name, file in _CONFIG_FILES.items()}
+    if choice.vae is not None:
+        config_files["vae"] = find_vae(choice.vae) / "config.json"
+    configs = {name: read_config(path.parent, path.name) for name, path in config_files.items()}
+    if choice.scheduler is not None:
+        configs["scheduler"] = with_scheduler(configs["scheduler"], choice.scheduler)
     check_configs(folder, config_files, configs)
-    weights = {name: find_weights(folder / name, stem) for name, stem in WEIGHT_STEMS.items()}
-    for path in weights.values():
-        check_weights(path)
-    tokenizer_files = [path for name in _TOKENIZERS for path in _tokenizer_files(folder, name)]
+    architecture = sha256_of_text(json.dumps([configs, choice.vae_precision], sort_keys=True))
+    digest = hashlib.sha256(architecture.encode())
     for name in _TOKENIZERS:
         _tokenizer_ids(folder, name)
-    digest = _digest([*config_files.values(), *tokenizer_files, *weights.values()], folder)
-    return SourceModel(folder, ModelIdentity(model_name(model), digest), configs, weights)
+        for path in _tokenizer_files(folder, name):
+            digest.update(f"{path.relative_to(folder)} {sha256_of_file(path)}\n".encode())
+    identity = ModelIdentity(model_name(choice.model), digest.hexdigest())
+    return SourceModel(choice, folder, identity, architecture, configs, {})
 
 
 def _tokenizer_files(folder: Path, name: str) -> list[Path]:
@@ -172,10 +185,3 @@ def _tokenizer_ids(folder: Path, name: str) -> dict[str, int]:
         return number
 
     return {short: token_id(f"{short}_token") for short in ("bos", "eos", "pad")}
-
-
-def _digest(paths: list[Path], folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.relative_to(folder)} {sha256_of_file(path)}\n".encode())
-    return digest.hexdigest()

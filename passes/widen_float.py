@@ -47,4 +47,13 @@ def _widen_attributes(node: ir.Node) -> bool:
 
 
 def _widened(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+    """The tensor in FP32, converted whenever somebody asks for its values."""
+
+    def widen() -> ir.TensorProtocol:
+        return ir.Tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+
+    return ir.LazyTensor(widen, dtype=_SINGLE, shape=_fixed(tensor), name=tensor.name)
+
+
+def _fixed(tensor: ir.TensorProtocol) -> ir.Shape:
+    return ir.Shape(list(tensor.shape.numpy()))

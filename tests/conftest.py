@@ -22,8 +22,10 @@ from mixdq.configs.bundle import (
     EngineRecord,
     FileRecord,
     PipelineSpec,
+    SchedulerKind,
     SchedulerSpec,
     TensorSpec,
+    TimestepSpacing,
 )
 from mixdq.configs.layers import ModelIdentity
 from mixdq.configs.precision import FP16, Precision
@@ -151,7 +153,17 @@ def make_bundle(root: Path) -> Bundle:
             bos_token_id=256,
             eos_token_id=257,
             pad_token_ids=(257, 0),
-            scheduler=SchedulerSpec(1000, 0.00085, 0.012, "scaled_linear"),
+            scheduler=SchedulerSpec(
+                train_timesteps=1000,
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                kind=SchedulerKind.EULER_ANCESTRAL,
+                spacing=TimestepSpacing.TRAILING,
+                steps_offset=1,
+                original_inference_steps=None,
+                timestep_scaling=None,
+            ),
             bos_digest="3" * 64,
         ),
         tokenizers=(tokenizer, tokenizer),

@@ -24,11 +24,13 @@ class Preset:
         resolutions: pixels; empty for the resolution that the UNet was configured for.
         protect: layers whose activation stays in floating point.
         prompts: file name of the calibration prompts, one a line, in the package's `prompts` folder.
+        weights: the hub id of the published weights, for a model whose configurations alone are shipped.
     """
 
     resolutions: tuple[int, ...]
     protect: tuple[LayerName, ...]
     prompts: str
+    weights: str | None = None
 
     @property
     def prompts_file(self) -> Path:

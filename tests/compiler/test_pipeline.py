@@ -13,6 +13,7 @@ from mixdq.compiler.records import Book, StageRecord, key_of
 from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Stage
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.export.source import open_source
 
 
@@ -20,7 +21,7 @@ def _stages(root: Path) -> list[Stage]:
     saved = SavedRecipe.read(root)
     recipe = saved.recipe(root)
     books = Book(root / saved.work, None), Book(root, None)
-    return stages_of(recipe, open_source(recipe.model), *books, Goal.BUNDLE)
+    return stages_of(recipe, open_source(ModelChoice(recipe.model)), *books, Goal.BUNDLE)
 
 
 def _records(stages: list[Stage]) -> Mapping[str, StageRecord]:

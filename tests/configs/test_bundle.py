@@ -11,8 +11,10 @@ from mixdq.configs.bundle import (
     EngineRecord,
     FileRecord,
     PipelineSpec,
+    SchedulerKind,
     SchedulerSpec,
     TensorSpec,
+    TimestepSpacing,
 )
 from mixdq.configs.errors import BundleError, DigestError
 from mixdq.configs.files import sha256_of_text
@@ -69,7 +71,17 @@ def bundle(tmp_path: Path) -> Bundle:
             bos_token_id=0,
             eos_token_id=1,
             pad_token_ids=(1, 2),
-            scheduler=SchedulerSpec(1000, 0.00085, 0.012, "scaled_linear"),
+            scheduler=SchedulerSpec(
+                train_timesteps=1000,
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                kind=SchedulerKind.EULER_ANCESTRAL,
+                spacing=TimestepSpacing.TRAILING,
+                steps_offset=1,
+                original_inference_steps=None,
+                timestep_scaling=None,
+            ),
             bos_digest="d" * 64,
         ),
         tokenizers=(tokenizer, tokenizer),
@@ -88,9 +100,9 @@ def test_a_folder_without_a_bundle_is_refused_with_the_command_that_makes_one(tm
 
 
 def test_a_bundle_of_another_version_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    replace(bundle, version=2).write(tmp_path)
+    replace(bundle, version=3).write(tmp_path)
     with pytest.raises(
-        BundleError, match="has version 2, this mixdq reads version 1; build the bundle again"
+        BundleError, match="has version 3, this mixdq reads version 2; build the bundle again"
     ):
         Bundle.read(tmp_path)
 
@@ -113,14 +125,14 @@ def test_a_bundle_without_a_field_is_to_be_built_again(bundle: Bundle, tmp_path:
 
 def test_the_version_is_looked_at_before_the_form(tmp_path: Path) -> None:
     path = tmp_path / "bundle.json"
-    path.write_text('{"version": 2, "mood": "good"}')
+    path.write_text('{"version": 3, "mood": "good"}')
     with pytest.raises(
-        BundleError, match="has version 2, this mixdq reads version 1; build the bundle again"
+        BundleError, match="has version 3, this mixdq reads version 2; build the bundle again"
     ):
         Bundle.read(tmp_path)
     path.write_text('{"mood": "good"}')
     with pytest.raises(
-        BundleError, match="has no version, this mixdq reads version 1; build the bundle again"
+        BundleError, match="has no version, this mixdq reads version 2; build the bundle again"
     ):
         Bundle.read(tmp_path)
     path.write_text("[]")

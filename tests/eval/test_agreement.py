@@ -9,6 +9,7 @@ import pytest
 from mixdq.compiler.graphs import write_graphs
 from mixdq.configs.bundle import Component
 from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
@@ -20,7 +21,7 @@ LAYER_FLOOR_DB = 60.0
 
 def _measure(bundle: Path, graph: Path, dialect: Dialect = Dialect.ORT) -> Agreement:
     return measure_agreement(
-        open_source("emoji-turbo"),
+        open_source(ModelChoice("emoji-turbo")),
         graph,
         table=LayerTable.read(bundle / "layers.json"),
         plan=PrecisionPlan.read(bundle / "plan.yaml"),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
 from mixdq.export.source import SourceModel, open_source
 
 
 @pytest.fixture(scope="session")
 def emoji() -> SourceModel:
-    return open_source("emoji-turbo")
+    return open_source(ModelChoice("emoji-turbo"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import ModelError
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.export.modules import load_module
 from mixdq.export.source import SourceModel, open_source
 
@@ -19,7 +20,7 @@ def _rewrite(model: Path, tensors: dict[str, torch.Tensor]) -> SourceModel:
     path = model / "vae" / WEIGHTS
     path.unlink()
     save_file(tensors, path, metadata={"format": "pt"})
-    return open_source(str(model))
+    return open_source(ModelChoice(str(model)))
 
 
 def _tensors(model: Path) -> dict[str, torch.Tensor]:

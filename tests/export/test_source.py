@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
 from mixdq.export.model_files import FIRST_FILES
 from mixdq.export.source import SourceModel, open_source
@@ -33,9 +34,9 @@ def test_emoji_turbo_opens_by_name_with_its_preset(emoji: SourceModel) -> None:
 def test_a_copy_has_the_same_digest_and_a_changed_configuration_another(
     emoji: SourceModel, model_copy: Path
 ) -> None:
-    assert open_source(str(model_copy)).identity.digest == emoji.identity.digest
+    assert open_source(ModelChoice(str(model_copy))).identity.digest == emoji.identity.digest
     _edit(model_copy / "vae" / "config.json", lambda config: config.update(scaling_factor=0.5))
-    assert open_source(str(model_copy)).identity.digest != emoji.identity.digest
+    assert open_source(ModelChoice(str(model_copy))).identity.digest != emoji.identity.digest
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_copy_has_the_same_digest_and_a_changed_configuration_another(
 def test_a_missing_file_is_named(model_copy: Path, file: str) -> None:
     (model_copy / file).unlink()
     with pytest.raises(ModelError, match=Path(file).name):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])
@@ -61,13 +62,13 @@ def test_truncated_weights_are_refused(model_copy: Path, kept: int) -> None:
     path.unlink()
     path.write_bytes(data[:kept])
     with pytest.raises(ModelError, match="download it again"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 def test_another_pipeline_class_is_named(model_copy: Path) -> None:
     _edit(model_copy / "model_index.json", lambda index: index.update(_class_name="StableDiffusionPipeline"))
     with pytest.raises(ModelError, match="StableDiffusionPipeline, not a StableDiffusionXLPipeline"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 def test_a_scheduler_that_the_runtime_lacks_is_refused_with_the_difference(model_copy: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_scheduler_that_the_runtime_lacks_is_refused_with_the_difference(model
         lambda config: config.update(timestep_spacing="leading"),
     )
     with pytest.raises(ModelError, match="timestep_spacing is 'leading' instead of 'trailing'"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 def test_a_broken_configuration_is_named(model_copy: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_broken_configuration_is_named(model_copy: Path) -> None:
     path.unlink()
     path.write_text("{")
     with pytest.raises(ModelError, match=r"config\.json is not valid JSON"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 @pytest.mark.parametrize(
@@ -95,18 +96,18 @@ def test_no_such_model_says_what_a_model_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="a diffusers folder, or a hub id"):
-        open_source(model)
+        open_source(ModelChoice(model))
 
 
 def test_a_name_that_no_file_system_takes_is_refused() -> None:
     with pytest.raises(ModelError, match=r"could not look for the model .*too long"):
-        open_source("x" * 300)
+        open_source(ModelChoice("x" * 300))
 
 
 @pytest.mark.parametrize("model", ["some--one/model", "someone/" + "x" * 300])
 def test_a_name_of_the_form_of_a_hub_id_that_the_hub_forbids_is_refused(model: str) -> None:
     with pytest.raises(ModelError, match=rf"{model} is neither a folder nor a hub id"):
-        open_source(model)
+        open_source(ModelChoice(model))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_shipped_model_is_meant_by_its_plain_name_only(name: str) -> None:
 
 def test_a_link_to_a_model_gives_it_its_own_name(model_copy: Path, tmp_path: Path) -> None:
     (tmp_path / "sdxl-turbo").symlink_to(model_copy)
-    assert open_source(str(tmp_path / "sdxl-turbo")).identity.name == "sdxl-turbo"
+    assert open_source(ModelChoice(str(tmp_path / "sdxl-turbo"))).identity.name == "sdxl-turbo"
 
 
 # Configurations, weights and tokenizers of the wrong form.
@@ -170,7 +171,7 @@ def test_a_configuration_that_would_fail_later_or_draw_other_pictures_is_refused
 ) -> None:
     _edit(model_copy / file, lambda config: config.update({field: value}))
     with pytest.raises(ModelError, match=pattern):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 @pytest.mark.parametrize(
@@ -186,12 +187,12 @@ def test_a_configuration_that_would_fail_later_or_draw_other_pictures_is_refused
 def test_a_missing_field_is_named_with_its_file(model_copy: Path, file: str, field: str) -> None:
     _edit(model_copy / file, lambda config: config.pop(field))
     with pytest.raises(ModelError, match=rf"{file} is not a valid .* configuration: {field}: Field required"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 def test_a_unet_without_a_resolution_of_its_own_asks_for_one(model_copy: Path) -> None:
     _edit(model_copy / "unet" / "config.json", lambda config: config.update(sample_size=None))
-    source = open_source(str(model_copy))
+    source = open_source(ModelChoice(str(model_copy)))
     with pytest.raises(ModelError, match=r"unet/config\.json names no sample_size.*give --resolution"):
         _ = source.resolutions
 
@@ -213,7 +214,7 @@ def test_a_header_that_is_no_tensor_table_is_refused(model_copy: Path, header: b
     path.unlink()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     with pytest.raises(ModelError, match="is no safetensors file, or is cut short"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 @pytest.mark.parametrize("text", ["{" * 3 + "}" * 2, '{"a":' * 50_000, "5", "[]"])
@@ -222,7 +223,7 @@ def test_a_configuration_that_is_no_object_is_named(model_copy: Path, text: str)
     path.unlink()
     path.write_text(text)
     with pytest.raises(ModelError, match=r"vae/config\.json is not"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 @pytest.mark.parametrize("token", [None, ["!"], {"text": "!"}, "no such token", 3])
@@ -231,7 +232,7 @@ def test_a_special_token_without_a_number_is_refused_when_the_model_is_opened(
 ) -> None:
     _edit(model_copy / "tokenizer_2" / "tokenizer_config.json", lambda config: config.update(pad_token=token))
     with pytest.raises(ModelError, match=r"tokenizer_2: the pad_token .* has no number in vocab\.json"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 # Identity.
@@ -248,7 +249,7 @@ def test_the_digest_changes_with_every_file_of_the_tokenizers(
     text = path.read_text() if path.exists() else "{}"
     path.unlink(missing_ok=True)
     path.write_text(text + "\n")
-    assert open_source(str(model_copy)).identity.digest != emoji.identity.digest
+    assert open_source(ModelChoice(str(model_copy))).identity.digest != emoji.identity.digest
 
 
 @pytest.mark.parametrize("model", [".", "./", "../model", "../model/", "unet/.."])
@@ -256,13 +257,13 @@ def test_a_folder_has_its_own_name_however_it_is_written(
     model_copy: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.chdir(model_copy)
-    assert open_source(model).identity.name == "model"
+    assert open_source(ModelChoice(model)).identity.name == "model"
 
 
 def test_a_missing_index_is_laid_to_the_model_folder(model_copy: Path) -> None:
     (model_copy / "model_index.json").unlink()
     with pytest.raises(ModelError, match=rf"so {model_copy} is no complete SDXL pipeline folder"):
-        open_source(str(model_copy))
+        open_source(ModelChoice(str(model_copy)))
 
 
 # The hub: what is asked of it, and what its library finds on the disk without it.
@@ -314,7 +315,7 @@ def hub_copy(tmp_path: Path, model_copy: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_hub_model_is_named_by_the_part_behind_the_slash(hub_copy: Path) -> None:
-    source = open_source("someone/some-model")
+    source = open_source(ModelChoice("someone/some-model"))
     assert source.identity.name == "some-model"
     assert source.folder == hub_copy
 
@@ -322,7 +323,7 @@ def test_a_hub_model_is_named_by_the_part_behind_the_slash(hub_copy: Path) -> No
 def test_where_both_precisions_are_present_the_fp16_weights_are_taken(hub_copy: Path) -> None:
     half = hub_copy / "unet" / "diffusion_pytorch_model.fp16.safetensors"
     shutil.copyfile(hub_copy / "unet" / "diffusion_pytorch_model.safetensors", half)
-    weights = open_source("someone/some-model").weight_files
+    weights = open_source(ModelChoice("someone/some-model")).weight_files
     assert weights["unet"].name == half.name
     assert weights["vae"].name == "diffusion_pytorch_model.safetensors"
 
@@ -332,7 +333,7 @@ def test_a_hub_id_without_a_hub_says_to_give_a_folder(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"no weights for someone/some-model.*give its folder"):
-        open_source("someone/some-model")
+        open_source(ModelChoice("someone/some-model"))
 
 
 @pytest.mark.parametrize(

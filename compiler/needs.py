@@ -1,0 +1,70 @@
+"""What stages need of the machine, reckoned before they run from how many weights a model has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixdq.compiler.recipe import Calibration, Recipe
+from mixdq.configs.bundle import Component
+from mixdq.configs.target import Backend, Dialect, Target
+from mixdq.export.calibrate_size import batch_size
+from mixdq.export.source import SUBFOLDERS, SourceModel
+
+TORCH_MIB = 1200.0
+"""A child process that imports torch and diffusers, and exports SDXL's UNet without its weights (755 MiB)."""
+
+_LIBRARIES_MIB = 400.0
+_MIB = 1 << 20
+_ENGINE_FIXED_BYTES = 48_000_000  # what an engine holds besides its weights; measured on emoji-turbo's
+_ACTIVATIONS_MIB = 2600.0  # of one picture of 512 pixels through SDXL's UNet in FP32; grows with its area
+_SDXL_CHANNELS, _SDXL_PIXELS = 320, 512**2
+
+
+class Needs:
+    """Memory and disk of the stages of one recipe: figures of the full-size SDXL-Turbo, rounded up."""
+
+    def __init__(self, recipe: Recipe, source: SourceModel, parameters: Mapping[str, int]) -> None:
+        """Keeps what needs depend on.
+
+        Args:
+            recipe: what is made.
+            source: the model.
+            parameters: how many each component has.
+        """
+        self._recipe, self._source, self._parameters = recipe, source, parameters
+
+    def calibration_mib(self) -> float:
+        """Of a calibration: the activations of one batch; weights come one layer at a time."""
+        given = self._recipe.ranges
+        resolutions = given.resolutions if isinstance(given, Calibration) else None
+        pixels = max(r**2 * batch_size(r) for r in resolutions or self._recipe.resolutions)
+        channels: int = self._source.configs["unet"]["block_out_channels"][0]
+        return TORCH_MIB + _ACTIVATIONS_MIB * channels / _SDXL_CHANNELS * pixels / _SDXL_PIXELS
+
+    def graph_bytes(self, component: Component, dialect: Dialect) -> int:
+        """The size of a component's stored weights."""
+        if component is Component.UNET and self._recipe.quantizes:
+            width = 1
+        elif dialect is Dialect.ORT or SUBFOLDERS[component] == "vae":
+            width = 4
+        else:
+            width = 2
+        return self._parameters[component] * width
+
+    def graph_mib(self, component: Component, dialect: Dialect) -> float:
+        """Of writing graphs: quantized weights are held until they are written, all others one by one."""
+        quantized = component is Component.UNET and self._recipe.quantizes
+        return _LIBRARIES_MIB + (self.graph_bytes(component, dialect) / _MIB if quantized else 0.0)
+
+    def engine_mib(self, component: Component, target: Target) -> float:
+        """Of building an engine, or of loading the graph that is one."""
+        size = self.graph_bytes(component, target.dialect)
+        if target.backend is Backend.CPU:
+            return _LIBRARIES_MIB + 2 * size / _MIB
+        return _LIBRARIES_MIB + 3.6 * size / _MIB
+
+    def engine_bytes(self, component: Component, target: Target) -> int:
+        """The size of an engine's file."""
+        if target.backend is Backend.CPU:
+            return 0
+        return self.graph_bytes(component, target.dialect) + _ENGINE_FIXED_BYTES
