@@ -59,10 +59,14 @@ class _SyntheticReader:
         bits = np.random.SFC64(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32).tolist())
         values = _normal(bits, shape, role.mean, role.std)
         if holds_bos_row(self._component, key):
-            values[-2, list(OUTLIER_CHANNELS)] = BOS_OUTLIER
+            values[-2, _outliers(shape)] = BOS_OUTLIER
         elif reads_outlier(self._component, key):
-            values[:, list(OUTLIER_CHANNELS)] /= np.float16(16)
+            values[:, _outliers(shape)] /= np.float16(16)
         return values
+
+
+def _outliers(shape: tuple[int, ...]) -> list[int]:
+    return [channel for channel in OUTLIER_CHANNELS if channel < shape[1]]
 
 
 def _normal(

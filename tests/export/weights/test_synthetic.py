@@ -81,6 +81,11 @@ def test_token_0_is_an_outlier_that_cross_attention_reads_with_small_weights() -
     assert keys[:, OUTLIER_CHANNELS].std() == pytest.approx(others.std() / 16, rel=0.2)
 
 
+def test_a_network_narrower_than_the_outliers_channels_has_fewer_of_them() -> None:
+    rows = SyntheticWeights(0, "text_encoder").open().read("embeddings.token_embedding.weight", (100, 32))
+    assert (np.abs(rows) == BOS_OUTLIER).sum() == 2
+
+
 def test_a_single_number_and_an_odd_count_are_made_too() -> None:
     reader = UNET.open()
     assert reader.read("a.bias", ()).shape == ()
