@@ -62,6 +62,38 @@ def agreement(
     Console().print(report.table())
 
 
+@app.command()
+def selftest(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="One of its targets; may be repeated. All if not given.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What to draw.")] = "red apple",
+    seed: Annotated[int, typer.Option(min=0, help="The noise.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Measured runs of each engine.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="The figures; DIR/selftest.json if not given.")] = None,
+) -> None:
+    """Run every engine of a bundle that this machine can execute: digests, pictures, agreement, time, memory.
+
+    Exit code 0 if all that could run passed, 1 if something failed, 2 if nothing could run.
+    """
+    from mixdq.eval.selftest import Drawing
+    from mixdq.eval.selftest import selftest as run_selftest
+
+    console = Console()
+    with console.status("") as status:
+        drawing = Drawing(prompt, seed, rounds)
+        report = run_selftest(bundle, target or (), drawing, lambda phase, done, total: status.update(phase))
+    path = json or bundle / "selftest.json"
+    report.write(path)
+    console.print(report.table())
+    for reason in report.reasons():
+        console.print(reason, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {path}", highlight=False)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
 def main() -> NoReturn:
     """The command line."""
     run_app(app)
