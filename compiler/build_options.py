@@ -9,6 +9,9 @@ from typing import TypeAlias
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT
+from mixdq.configs.errors import TargetError
+from mixdq.configs.gpu import find_gpu
+from mixdq.configs.target import Backend, Target
 
 Profile: TypeAlias = Mapping[str, tuple[int, ...]]
 """The shape of every input at one resolution, by name."""
@@ -25,3 +28,21 @@ class BuildOptions:
 
     timing_cache: Path | None
     strip_weights: bool
+
+    def check(self, target: Target) -> None:
+        """Refuses what a target's builder can't do, before any work begins.
+
+        Raises:
+            TargetError: says which option to leave out.
+        """
+        if self.timing_cache is not None and target.backend is Backend.RTX:
+            raise TargetError(
+                f"{target} takes no timing cache: TensorRT for RTX measures nothing when it builds, because "
+                "its kernels are compiled on the GPU that runs them; leave --timing-cache out"
+            )
+        if self.strip_weights and target.backend is Backend.RTX and find_gpu() is None:
+            raise TargetError(
+                f"engines without weights for {target} can be built only on a machine with an NVIDIA GPU "
+                "(TensorRT for RTX 1.7 fails with a CUDA error elsewhere), and this machine has none that "
+                "its driver shows; leave --strip-weights out"
+            )

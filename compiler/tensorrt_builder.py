@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.built import Built
+from mixdq.compiler.tensorrt_hooks import engine_writer, error_log, interruptible, monitor
+from mixdq.compiler.timing_cache import attach_timing_cache, save_timing_cache
 from mixdq.compiler.worker import Report
-from mixdq.configs.bundle import TensorSpec
+from mixdq.configs.bundle import SYMBOLIC, TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
 from mixdq.configs.files import writing
 from mixdq.configs.gpu import find_gpu
@@ -44,44 +44,64 @@ def require_tensorrt(target: Target) -> None:
 
 
 def build_tensorrt(
-    report: Report, target: Target, graph: Path, engine: Path, inputs: Sequence[TensorSpec]
+    report: Report,
+    target: Target,
+    graph: Path,
+    engine: Path,
+    inputs: Sequence[TensorSpec],
+    profiles: Sequence[Profile],
+    options: BuildOptions,
 ) -> Built:
     """Builds one engine from an ONNX graph and the weights beside it.
+
+    The weights are mapped and the engine is streamed to its file, so that a build holds neither twice.
 
     Args:
         report: told the phases of the build.
         target: `tensorrt` builds for this machine's GPU, `rtx:sm89` for that compute capability.
-        graph: the ONNX file; all shapes static.
+        graph: the ONNX file.
         engine: the file to write, whole or not at all.
         inputs: the tensors that the graph is expected to take.
+        profiles: if sizes are symbolic, the inputs' shapes at each resolution: the engine gets one
+            optimization profile a resolution, in this order. Else none.
+        options: a timing cache, and whether the weights stay out of the engine.
 
     Raises:
         GraphError: the parser or the builder refuses the graph; says which node.
-        TargetError: the builder or its GPU is missing.
+        TargetError: the builder or its GPU is missing, or can't do what the options ask.
+        StorageError: the disk is full, or the timing cache is damaged.
         KeyboardInterrupt: Ctrl-C stopped the build.
     """
+    from mixdq.compiler.mapped_weights import MappedWeights
+
     require_tensorrt(target)
+    options.check(target)
     trt = _load(target)
-    log = _error_log(trt)
+    log = error_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
     report("reading", 0, None)
-    if not parser.parse_from_file(str(graph)):
-        raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser)}")
+    weights = MappedWeights(graph)
+    if not _parse(parser, graph, weights.tensors):
+        raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser, log)}")
     _check_inputs(trt, network, graph, inputs)
     _let_attention_decompose(trt, network)
-    with _interruptible() as interrupted:
-        config = _config(trt, builder, target)
-        config.progress_monitor = _monitor(trt, report, interrupted)
-        serialized = builder.build_serialized_network(network, config)
-    if interrupted:
-        raise KeyboardInterrupt
-    if serialized is None:
-        reasons = "; ".join(log.errors[-3:]) or "it gave no reason"
-        raise GraphError(f"{_PRODUCTS[target.backend]} could not build {graph.name} for {target}: {reasons}")
-    with writing(engine) as temporary, temporary.open("wb") as file:
-        file.write(memoryview(serialized))
+    config = _config(trt, builder, target, options)
+    _add_profiles(builder, config, network, graph, profiles)
+    cache = None if options.timing_cache is None else attach_timing_cache(config, options.timing_cache)
+    with interruptible() as interrupted, weights.given_back(), writing(engine) as temporary:
+        config.progress_monitor = monitor(trt, report, interrupted)
+        done = _build(trt, builder, network, config, temporary, interrupted)
+        if interrupted:
+            raise KeyboardInterrupt
+        if not done:
+            reasons = "; ".join(log.errors[-3:]) or "it gave no reason"
+            raise GraphError(
+                f"{_PRODUCTS[target.backend]} could not build {graph.name} for {target}: {reasons}"
+            )
+    if options.timing_cache is not None:
+        save_timing_cache(config, cache, options.timing_cache)
     return Built(builder_name(target, trt.__version__), built_for(target))
 
 
@@ -118,26 +138,28 @@ def _network_flags(trt: Any) -> int:
     return 0 if strong is None else 1 << int(strong)
 
 
-def _config(trt: Any, builder: Any, target: Target) -> Any:
-    config = builder.create_builder_config()
-    if target.sm is not None:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{target.sm}"), 0)
-    return config
+def _parse(parser: Any, graph: Path, tensors: Sequence[tuple[str, int, int]]) -> bool:
+    # The weights are handed over at their addresses: the parser's own mapping can't be given back.
+    if not parser.load_model_proto(graph.read_bytes(), str(graph)):
+        return False
+    return all(parser.load_initializer(*tensor) for tensor in tensors) and bool(parser.parse_model_proto())
 
 
-def _parser_errors(parser: Any) -> str:
+def _parser_errors(parser: Any, log: Any) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     named = [f"node {e.node_name() or '(unnamed)'} ({e.node_operator()}): {e.desc().strip()}" for e in errors]
-    return "; ".join(dict.fromkeys(named)) or "it gave no reason"
+    return "; ".join(dict.fromkeys(named or log.errors[-3:])) or "it gave no reason"
 
 
 def _check_inputs(trt: Any, network: Any, graph: Path, expected: Sequence[TensorSpec]) -> None:
-    tensors = [network.get_input(index) for index in range(network.num_inputs)]
-    found = {t.name: (trt.nptype(t.dtype).__name__, tuple(t.shape)) for t in tensors}
+    found = {t.name: (trt.nptype(t.dtype).__name__, tuple(t.shape)) for t in _inputs(network)}
     wanted = {spec.name: (spec.dtype, spec.shape) for spec in expected}
     if found != wanted:
         raise GraphError(f"{graph.name} takes {found}, expected {wanted}; export the model again")
+
+
+def _inputs(network: Any) -> list[Any]:
+    return [network.get_input(index) for index in range(network.num_inputs)]
 
 
 def _let_attention_decompose(trt: Any, network: Any) -> None:
@@ -151,53 +173,48 @@ def _let_attention_decompose(trt: Any, network: Any) -> None:
             layer.attention.decomposable = True
 
 
-def _error_log(trt: Any) -> Any:
-    """A logger that keeps the errors for the exception and prints nothing."""
-
-    class ErrorLog(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return ErrorLog()
+def _config(trt: Any, builder: Any, target: Target, options: BuildOptions) -> Any:
+    config = builder.create_builder_config()
+    if target.sm is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{target.sm}"), 0)
+    if options.strip_weights:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+    return config
 
 
-def _monitor(trt: Any, report: Report, interrupted: list[int]) -> Any:
-    """Reports the phases of a build; a step answers False, which cancels it, once a signal arrived."""
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self._steps: dict[str, int] = {}
-
-        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            self._steps[phase] = steps
-            report(phase, 0, steps)
-
-        def step_complete(self, phase: str, step: int) -> bool:
-            report(phase, step + 1, self._steps[phase])
-            return not interrupted
-
-        def phase_finish(self, phase: str) -> None:
-            self._steps.pop(phase, None)
-
-    return Monitor()
+def _add_profiles(builder: Any, config: Any, network: Any, graph: Path, profiles: Sequence[Profile]) -> None:
+    symbolic = {t.name: tuple(t.shape) for t in _inputs(network) if SYMBOLIC in tuple(t.shape)}
+    if bool(symbolic) != bool(profiles):
+        what = "symbolic sizes, which need the shapes of each resolution" if symbolic else "fixed sizes only"
+        raise GraphError(f"{graph.name} has {what}; found the shapes of {len(profiles)} resolutions")
+    for shapes in profiles:
+        profile = builder.create_optimization_profile()
+        for name, sizes in symbolic.items():
+            shape = shapes.get(name, ())
+            if not _fits(shape, sizes):
+                raise GraphError(f"{graph.name}: its input {name} of {sizes} can't have the shape {shape}")
+            profile.set_shape(name, shape, shape, shape)
+        if config.add_optimization_profile(profile) < 0:
+            raise GraphError(f"{graph.name} can't take the shapes {dict(shapes)}")
 
 
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collects Ctrl-C instead of raising it: an exception must not cross the builder's C++ frames."""
-    arrived: list[int] = []
+def _fits(shape: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    pairs = zip(shape, sizes, strict=False)
+    return len(shape) == len(sizes) and all(size in (SYMBOLIC, number) for number, size in pairs)
 
-    def note(number: int, frame: FrameType | None) -> None:
-        arrived.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield arrived
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _build(trt: Any, builder: Any, network: Any, config: Any, engine: Path, interrupted: list[int]) -> bool:
+    """Writes the engine; False if the builder failed or was stopped."""
+    with engine.open("wb") as file:
+        if not hasattr(
+            builder, "build_serialized_network_to_stream"
+        ):  # older TensorRT: the engine as a whole
+            serialized = builder.build_serialized_network(network, config)
+            return serialized is not None and file.write(memoryview(serialized)) > 0
+        writer = engine_writer(trt, file, interrupted)
+        done = bool(builder.build_serialized_network_to_stream(network, config, writer))
+    if writer.error is not None:
+        raise writer.error
+    return done
