@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,3 +166,14 @@ def test_the_ratios_are_those_worked_out_by_hand() -> None:
 
 def _silent(phase: str, done: int, total: int | None) -> None:
     pass
+
+
+def test_a_machine_that_only_makes_pictures_can_run_it() -> None:
+    program = (
+        "import sys\nimport mixdq.eval.selftest\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'onnx', 'onnx_ir', 'onnxscript', 'skimage'}\n"
+        "found = heavy & {name.partition('.')[0] for name in sys.modules}\n"
+        "sys.exit(f'imported {found}' if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,421 @@
+"""How the runtime drives TensorRT: profiles, shapes, addresses, scratch memory, graphs, kept kernels.
+
+No GPU that TensorRT for RTX runs on was at hand, and TensorRT deserializes nothing without one, so a module
+written here stands for it: its engines copy their input through the scratch memory to their output. Where
+there is a GPU the copies are real, through the real cuda-python, in real graphs; elsewhere a few lines of
+`ctypes` stand for CUDA too. What TensorRT itself does is not tested: `mixdq-eval selftest` does it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mixdq.configs.bundle import SYMBOLIC, Component, EngineRecord, FileRecord, TensorSpec
+from mixdq.configs.errors import BundleError, TargetError
+from mixdq.configs.gpu import Gpu, find_gpu
+from mixdq.configs.target import Target
+from mixdq.runtime import cuda_api, cuda_memory, cuda_stream, tensorrt_engine
+from mixdq.runtime.cuda_api import CudaRuntime
+from mixdq.runtime.sizes import at_resolution
+from mixdq.runtime.tensorrt_engine import TensorRtEngine, TensorRtNetwork, TensorRtOpener
+
+ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
+VERSION = "1.7.1.116"
+RESOLUTIONS = (128, 192)
+
+
+class HostCuda:
+    """CUDA in the host's memory: work is done when it is given, or noted while a graph is recorded."""
+
+    cudaMemcpyKind = SimpleNamespace(  # noqa: N815
+        cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
+    )
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815
+    cudaStreamNonBlocking = 1  # noqa: N815
+
+    def __init__(self) -> None:
+        self.held: dict[int, Any] = {}
+        self.recording: list[Callable[[], object]] | None = None
+
+    def _hold(self, size: int) -> tuple[int, int]:
+        block = ctypes.create_string_buffer(size)
+        self.held[ctypes.addressof(block)] = block
+        return 0, ctypes.addressof(block)
+
+    def _release(self, what: int) -> tuple[int]:
+        del self.held[what]
+        return (0,)
+
+    cudaMalloc = cudaMallocHost = _hold  # noqa: N815
+    cudaFree = cudaFreeHost = _release  # noqa: N815
+
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[int, int]:  # noqa: N802
+        return self._hold(1)
+
+    cudaStreamDestroy = _release  # noqa: N815
+
+    def cudaStreamSynchronize(self, stream: Any) -> tuple[int]:  # noqa: N802
+        assert self.recording is None, "no waiting while a graph is recorded"
+        return (0,)
+
+    def cudaMemcpyAsync(self, dst: int, src: int, count: int, kind: Any, stream: Any) -> tuple[int]:  # noqa: N802
+        def copy() -> None:
+            ctypes.memmove(dst, src, count)
+
+        (copy if self.recording is None else lambda: self.recording.append(copy))()  # type: ignore[union-attr]
+        return (0,)
+
+    def cudaStreamBeginCapture(self, stream: Any, mode: Any) -> tuple[int]:  # noqa: N802
+        self.recording = []
+        return (0,)
+
+    def cudaStreamEndCapture(self, stream: Any) -> tuple[int, Any]:  # noqa: N802
+        work, self.recording = self.recording, None
+        return 0, work
+
+    def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[int, Any]:  # noqa: N802
+        return 0, graph
+
+    def cudaGraphDestroy(self, graph: Any) -> tuple[int]:  # noqa: N802
+        return (0,)
+
+    cudaGraphExecDestroy = cudaGraphDestroy  # noqa: N815
+
+    def cudaGraphLaunch(self, graphExec: Any, stream: Any) -> tuple[int]:  # noqa: N802, N803
+        for work in graphExec:
+            work()
+        return (0,)
+
+    def cudaGetErrorString(self, error: Any) -> tuple[int, bytes]:  # noqa: N802
+        return 0, b"no error"
+
+    def cudaMemGetInfo(self) -> tuple[int, int, int]:  # noqa: N802
+        return 0, 1 << 30, 1 << 30
+
+
+@dataclass
+class CopyContext:
+    """Copies x to y through the scratch memory, once shapes and addresses are as its engine asks."""
+
+    engine: CopyEngine
+    config: dict[str, Any]
+    profile: int = 0
+    shape: tuple[int, ...] = ()
+    scratch: tuple[int, int] = (0, 0)
+    addresses: dict[str, int] = field(default_factory=dict)
+    enqueued: int = 0
+
+    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        self.profile = profile_index
+        return profile_index < len(self.engine.profiles)
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shape = shape
+        return name == "x" and list(shape) in self.engine.profiles[self.profile]
+
+    def infer_shapes(self) -> list[str]:
+        return []
+
+    def get_tensor_shape(self, name: str) -> list[int]:
+        return list(self.shape)
+
+    def update_device_memory_size_for_shapes(self) -> int:
+        return int(np.prod(self.shape)) * 2
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert size >= self.update_device_memory_size_for_shapes()
+        self.scratch = memory, size
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self.addresses[name] = memory
+        return True
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return True
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        self.enqueued += 1
+        cuda, size = cuda_api.cuda_runtime(), self.update_device_memory_size_for_shapes()
+        kind = cuda.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        for target, source in (
+            (self.scratch[0], self.addresses["x"]),
+            (self.addresses["y"], self.scratch[0]),
+        ):
+            assert int(cuda.cudaMemcpyAsync(target, source, size, kind, stream_handle)[0]) == 0
+        self.config["cache"].extend(b"compiled ")
+        return self.engine.works
+
+
+class CopyEngine:
+    """What the JSON of an engine file says."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.tensors: dict[str, tuple[str, list[int]]] = content["tensors"]
+        self.profiles: list[list[list[int]]] = content["profiles"]
+        self.works: bool = content.get("works", True)
+        self.num_io_tensors = len(self.tensors)
+        self.num_optimization_profiles = len(self.profiles)
+        self.contexts: list[CopyContext] = []
+        self.configs: list[dict[str, Any]] = []
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "INPUT" if name == "x" else "OUTPUT"
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self.tensors[name][0]
+
+    def get_tensor_shape(self, name: str) -> list[int]:
+        return self.tensors[name][1]
+
+    def create_runtime_config(self) -> Any:
+        found: dict[str, Any] = {}
+        self.configs.append(found)
+
+        class Config:
+            def __setattr__(self, name: str, value: Any) -> None:
+                found[name] = value
+
+            def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+                found["allocation"] = strategy
+
+            def create_runtime_cache(self) -> Any:
+                kernels = found["cache"] = bytearray()
+                return SimpleNamespace(deserialize=kernels.extend, serialize=lambda: kernels)
+
+            def set_runtime_cache(self, cache: Any) -> bool:
+                return True
+
+        return Config()
+
+    def create_execution_context(self, runtime_config: Any) -> CopyContext:
+        self.contexts.append(CopyContext(self, self.configs[-1]))
+        return self.contexts[-1]
+
+
+class CopyRt:
+    """The module."""
+
+    __version__ = VERSION
+    ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="ours")
+    DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+    TensorIOMode = SimpleNamespace(INPUT="INPUT")
+
+    class ILogger:
+        ERROR, INTERNAL_ERROR, INFO = "error", "internal", "info"
+
+    def __init__(self) -> None:
+        self.engines: list[CopyEngine] = []
+
+    def nptype(self, trt_type: str) -> type:
+        return np.dtype(trt_type).type
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802
+        def deserialize(content: Any) -> CopyEngine | None:
+            try:
+                self.engines.append(CopyEngine(json.loads(bytes(content))))
+            except ValueError:
+                logger.log("info", "not this")
+                logger.log("error", "magic number does not match")
+                return None
+            return self.engines[-1]
+
+        return SimpleNamespace(deserialize_cuda_engine=deserialize)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaRuntime:
+    if find_gpu() is not None:
+        pytest.importorskip("cuda.bindings.runtime")
+        return cuda_api.cuda_runtime()
+    host = HostCuda()
+    for module in (cuda_api, cuda_memory, cuda_stream):
+        monkeypatch.setattr(module, "cuda_runtime", lambda: host)
+    return host
+
+
+@pytest.fixture
+def trt(cuda: CudaRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CopyRt:
+    module = CopyRt()
+    monkeypatch.setattr(tensorrt_engine, "require_executable", lambda target: (module, ADA))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return module
+
+
+@pytest.fixture
+def opener(trt: CopyRt) -> Iterator[TensorRtOpener]:
+    found = TensorRtOpener(Target.parse("rtx:sm89"))
+    yield found
+    found.close()
+
+
+def _record(path: Path, *shapes: tuple[int, ...], fixed: bool = False, **more: Any) -> EngineRecord:
+    """Writes an engine file with a profile for each shape, and makes its record."""
+    shape = shapes[0] if fixed else (1, 4, SYMBOLIC, SYMBOLIC)
+    content = {
+        "tensors": {"x": ["float16", shape], "y": ["float16", shape]},
+        "profiles": [[one] for one in shapes],
+        **more,
+    }
+    path.write_text(json.dumps(content))
+    x, y = TensorSpec("x", "float16", shape), TensorSpec("y", "float16", shape)
+    file, builder = FileRecord.of(path.parent, path), f"tensorrt-rtx {VERSION}"
+    return EngineRecord(Component.UNET, "rtx:sm89", None, file, (), builder, "sm89", (x,), (y,))
+
+
+def _input(side: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((1, 4, side, side)).astype(np.float16)
+
+
+def _copies(engine: TensorRtEngine, side: int) -> None:
+    for seed in range(3):
+        np.testing.assert_array_equal(engine.run({"x": _input(side, seed)})["y"], _input(side, seed))
+
+
+def _engines(network: TensorRtNetwork, record: EngineRecord) -> list[TensorRtEngine]:
+    return [
+        network.engine(at_resolution(record, pixels, 8), profile)
+        for profile, pixels in enumerate(RESOLUTIONS)
+    ]
+
+
+def test_one_file_serves_each_resolution_by_its_own_profile(
+    opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
+    network = opener.open(record, tmp_path / "unet.engine")
+    small, large = _engines(network, record)
+    _copies(small, 16)
+    _copies(large, 24)
+    _copies(small, 16)
+    assert len(trt.engines) == 1
+    assert [context.profile for context in trt.engines[0].contexts] == [0, 1]
+    network.close()
+
+
+def test_a_file_with_a_single_profile_serves_all_resolutions_by_it(
+    opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16))
+    content = json.loads((tmp_path / "unet.engine").read_text())
+    content["profiles"] = [[(1, 4, 16, 16), (1, 4, 24, 24)]]
+    (tmp_path / "unet.engine").write_text(json.dumps(content))
+    network = opener.open(record, tmp_path / "unet.engine")
+    small, large = _engines(network, record)
+    _copies(small, 16)
+    _copies(large, 24)
+    assert [context.profile for context in trt.engines[0].contexts] == [0, 0]
+    network.close()
+
+
+def test_a_file_of_fixed_sizes_runs(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
+    network = opener.open(record, tmp_path / "unet.engine")
+    _copies(network.engine(record, 1), 16)
+    network.close()
+
+
+def test_contexts_share_scratch_memory_and_run_twice_a_recording(
+    opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
+    network = opener.open(record, tmp_path / "unet.engine")
+    small, large = _engines(network, record)
+    _copies(large, 24)
+    _copies(small, 16)
+    one, other = trt.engines[0].contexts
+    assert one.scratch == other.scratch
+    assert (one.enqueued, other.enqueued) == (2, 2)  # the warm-up and the recording, of three runs
+    network.close()
+
+
+def test_kernels_that_were_compiled_are_kept_for_the_next_start(
+    opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
+    for _ in range(2):
+        network = opener.open(record, tmp_path / "unet.engine")
+        network.engine(record, 0).run({"x": _input(16, 0)})
+        network.close()
+    (kept,) = (tmp_path / "cache" / "mixdq" / "rtx").iterdir()
+    assert kept.name.startswith(record.file.sha256[:32])
+    # The second start began with what the first one had compiled by its warm-up.
+    assert kept.read_bytes() == 2 * b"compiled "
+    (config,) = trt.engines[0].configs
+    assert config["allocation"] == "ours"
+    assert config["dynamic_shapes_kernel_specialization_strategy"] == "eager"
+
+
+def test_a_file_that_tensorrt_cannot_read_is_refused_with_its_reason(
+    opener: TensorRtOpener, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16))
+    (tmp_path / "unet.engine").write_text("no engine")
+    with pytest.raises(
+        BundleError, match=r"can't load .*unet\.engine.*sm89: magic number does not match; build"
+    ):
+        opener.open(record, tmp_path / "unet.engine")
+
+
+@pytest.mark.parametrize("change", [{"name": "z"}, {"dtype": "float32"}, {"shape": (1, 4, 8, 8)}])
+def test_an_engine_with_other_tensors_than_the_bundle_s_is_refused(
+    change: dict[str, Any], opener: TensorRtOpener, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16))
+    other = replace(record, outputs=(replace(record.outputs[0], **change),))
+    with pytest.raises(BundleError, match=r"has the tensors .* expected .*build the bundle again"):
+        opener.open(other, tmp_path / "unet.engine")
+
+
+def test_a_resolution_without_a_profile_is_refused(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 32, 32))
+    network = opener.open(record, tmp_path / "unet.engine")
+    with pytest.raises(BundleError, match=r"refused the shape \(1, 4, 24, 24\) of x"):
+        network.engine(at_resolution(record, 192, 8), 1)
+    with pytest.raises(BundleError, match="refused optimization profile 2"):
+        network.engine(at_resolution(record, 256, 8), 2)
+    network.close()
+
+
+def test_an_engine_that_does_not_run_is_an_error_each_time(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, works=False)
+    network = opener.open(record, tmp_path / "unet.engine")
+    engine = network.engine(record, 0)
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"unet\.engine refused to run: TensorRT gave no reason"):
+            engine.run({"x": _input(16, 0)})
+    network.close()
+
+
+def test_an_engine_for_another_gpu_or_version_is_refused(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16))
+    opener.check(record)
+    with pytest.raises(TargetError, match="was built for sm120"):
+        opener.check(replace(record, built_for="sm120"))
+    with pytest.raises(BundleError, match=r"was built by tensorrt-rtx 1\.6\.0"):
+        opener.check(replace(record, builder="tensorrt-rtx 1.6.0"))
+
+
+def test_closing_gives_all_memory_back(cuda: CudaRuntime, trt: CopyRt, tmp_path: Path) -> None:
+    if not isinstance(cuda, HostCuda):
+        pytest.skip("only the stand-in tells what is held")
+    opener = TensorRtOpener(Target.parse("rtx:sm89"))
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
+    network = opener.open(record, tmp_path / "unet.engine")
+    for engine, side in zip(_engines(network, record), (16, 24), strict=True):
+        _copies(engine, side)
+    assert len(cuda.held) == 1 + 1 + 2 * 2 * 2  # stream, scratch; two contexts, two tensors, host and GPU
+    network.close()
+    opener.close()
+    assert not cuda.held
