@@ -1,7 +1,9 @@
-"""Bundles for all tests: a tiny one whose pictures can be worked out by hand, and compiled emoji-turbo."""
+"""For all tests: a tiny bundle whose pictures can be worked out by hand; emoji-turbo, also compiled."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +15,7 @@ from onnx import helper
 from onnx.parser import parse_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.progress import SilentWatch
 from mixdq.compiler.recipe import Calibration, Recipe, Uniform, read_prompts
 from mixdq.compiler.run import run
@@ -28,9 +31,11 @@ from mixdq.configs.bundle import (
     TimestepSpacing,
 )
 from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.precision import FP16, Precision
-from mixdq.configs.presets import preset_for
-from mixdq.configs.target import Target
+from mixdq.configs.presets import preset_for, shipped_model
+from mixdq.configs.target import Layout, Target
+from mixdq.export.source import SourceModel, open_source
 
 # Where the tests run in the background, SIGINT is ignored, which the commands that they start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -199,17 +204,42 @@ def swap_engine(tiny_bundle: Path) -> SwapEngine:
     return swap
 
 
+@pytest.fixture(scope="session")
+def emoji() -> SourceModel:
+    """emoji-turbo, opened."""
+    return open_source(ModelChoice("emoji-turbo"))
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    """emoji-turbo's folder to damage: files are hard links, to be replaced and never written into."""
+    shipped = shipped_model("emoji-turbo")
+    assert shipped is not None
+    folder = tmp_path / "model"
+
+    def link(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+    shutil.copytree(shipped, folder, copy_function=link)
+    return folder
+
+
 EMOJI_RESOLUTIONS = (128, 192)
 
 
 def _compile_emoji(out: Path, plan: Uniform) -> Path:
     recipe = Recipe(
-        model="emoji-turbo",
+        choice=ModelChoice("emoji-turbo"),
         targets=(Target.parse("cpu"),),
         resolutions=EMOJI_RESOLUTIONS,
         batch=1,
         plan=plan,
         ranges=Calibration(read_prompts(preset_for("emoji-turbo").prompts_file, 8), seed=0),
+        layout=Layout.PER_RESOLUTION,
+        build=BuildOptions(timing_cache=None, strip_weights=False),
     )
     run(recipe, out, work=out.parent / "work", jobs=2, watch=SilentWatch())
     return out

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from mixdq.compiler import pipeline
-from mixdq.compiler.pipeline import Goal, stages_of
+from mixdq.compiler.pipeline import Goal, first_stages_of, stages_of
 from mixdq.compiler.records import Book, StageRecord, key_of
 from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Stage
-from mixdq.configs.model_choice import ModelChoice
 from mixdq.export.source import open_source
 
 
 def _stages(root: Path) -> list[Stage]:
     saved = SavedRecipe.read(root)
     recipe = saved.recipe(root)
-    books = Book(root / saved.work, None), Book(root, None)
-    return stages_of(recipe, open_source(ModelChoice(recipe.model)), *books, Goal.BUNDLE)
+    source, work = open_source(recipe.choice), Book(root / saved.work, None)
+    first = _records(first_stages_of(recipe, source, work))
+    return stages_of(recipe, source, work, Book(root, None), Goal.BUNDLE, first)
 
 
 def _records(stages: list[Stage]) -> Mapping[str, StageRecord]:
@@ -36,7 +36,7 @@ def _records(stages: list[Stage]) -> Mapping[str, StageRecord]:
 CPU, RTX, SIZES = "cpu", "rtx:sm89", {"unet": " 64", "vae_decoder": " 64"}
 PARTS = ("unet", "vae_decoder", "text_encoder_2", "text_encoder")
 EXPORTS = {f"export {part}" for part in PARTS}
-TORCH = {"layers", "calibrate", "tokenizers", *EXPORTS}
+TORCH = {"layers", "weights", "calibrate", "tokenizers", *EXPORTS}
 GRAPHS = {f"graphs {part} {dialect}" for part in PARTS for dialect in ("ort", "tensorrt")}
 BUILDS = {target: {f"build {part}{SIZES.get(part, '')} {target}" for part in PARTS} for target in (CPU, RTX)}
 

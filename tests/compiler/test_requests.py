@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
+from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_show import show
-from mixdq.compiler.options import calibration_of, ranges_of
+from mixdq.compiler.options import calibration_of, choice_of, ranges_of
 from mixdq.compiler.progress import SilentWatch
 from mixdq.compiler.recipe import LARGEST_SEED, Calibration, Recipe, Uniform
 from mixdq.compiler.run import run
 from mixdq.configs.console import run_app
 from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.precision import FP16
-from mixdq.configs.presets import preset_for
-from mixdq.configs.target import Target
+from mixdq.configs.target import Layout, Target
+from mixdq.export.source import SourceModel, open_architecture
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -87,9 +89,9 @@ def test_a_shipped_models_name_means_it_even_beside_a_folder_of_that_name(
 
 
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1, 99999999999999999999])
-def test_a_seed_out_of_bounds_is_refused(seed: int) -> None:
+def test_a_seed_out_of_bounds_is_refused(seed: int, emoji: SourceModel) -> None:
     with pytest.raises(RequestError, match=rf"seed {seed} is out of bounds; use 0 to 2147483647"):
-        calibration_of("emoji-turbo", None, None, seed)
+        calibration_of(emoji, None, None, seed, None, None)
 
 
 @pytest.mark.parametrize("seed", [0, LARGEST_SEED])
@@ -97,30 +99,90 @@ def test_the_seeds_at_the_bounds_are_taken(seed: int) -> None:
     assert Calibration(("a cat",), seed).seed == seed
 
 
-def test_a_file_of_prompts_is_used_whole_or_as_much_of_it_as_was_asked_for(tmp_path: Path) -> None:
+def test_a_file_of_prompts_is_used_whole_or_as_much_of_it_as_was_asked_for(
+    tmp_path: Path, emoji: SourceModel
+) -> None:
     file = tmp_path / "prompts.txt"
     prompts = tuple(f"prompt {number}" for number in range(100))
     file.write_text("\n".join(prompts))
-    assert calibration_of("emoji-turbo", file, None, 0).prompts == prompts
-    assert calibration_of("emoji-turbo", file, 70, 0).prompts == prompts[:70]
+    assert calibration_of(emoji, file, None, 0, None, None).prompts == prompts
+    assert calibration_of(emoji, file, 70, 0, None, None).prompts == prompts[:70]
     with pytest.raises(ModelError, match="holds 100 prompts, and 101 were asked for"):
-        calibration_of("emoji-turbo", file, 101, 0)
+        calibration_of(emoji, file, 101, 0, None, None)
 
 
-@pytest.mark.parametrize(("model", "count"), [("emoji-turbo", 64), ("another", 32)])
-def test_a_presets_prompts_are_64_at_most(model: str, count: int) -> None:
-    assert len(calibration_of(model, None, None, 0).prompts) == count
-    assert preset_for(model).prompts_file.is_file()
+def test_without_a_file_the_prompts_are_the_presets(emoji: SourceModel, model_copy: Path) -> None:
+    another = open_architecture(ModelChoice(str(model_copy)))
+    assert len(calibration_of(emoji, None, None, 0, None, None).prompts) == 64
+    assert len(calibration_of(another, None, None, 0, None, None).prompts) == 32
 
 
 @pytest.mark.parametrize(
-    ("prompts", "count", "seed"), [(Path("prompts.txt"), None, 0), (None, 2, 0), (None, None, 1)]
+    ("scheduler", "steps"), [(None, 1), ("euler_ancestral", 1), ("lcm", 4), ("euler", 8)]
+)
+def test_a_sampler_is_calibrated_over_its_usual_steps(scheduler: str | None, steps: int) -> None:
+    source = open_architecture(ModelChoice("emoji-turbo", scheduler=scheduler))
+    assert calibration_of(source, None, None, None, None, None).steps == steps
+    assert calibration_of(source, None, None, None, None, 2).steps == 2
+
+
+@pytest.mark.parametrize("steps", [0, 51])
+def test_steps_out_of_bounds_are_refused(steps: int, emoji: SourceModel) -> None:
+    with pytest.raises(RequestError, match=rf"{steps} calibration steps are out of bounds; use 1 to 50"):
+        calibration_of(emoji, None, None, None, None, steps)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "count", "seed", "resolutions", "steps"),
+    [
+        (Path("prompts.txt"), None, None, None, None),
+        (None, 2, None, None, None),
+        (None, None, 0, None, None),  # the default, but given
+        (None, None, None, [128], None),
+        (None, None, None, None, 1),
+    ],
 )
 def test_given_ranges_exclude_what_would_measure_them(
-    prompts: Path | None, count: int | None, seed: int, tmp_path: Path
+    prompts: Path | None,
+    count: int | None,
+    seed: int | None,
+    resolutions: list[int] | None,
+    steps: int | None,
+    emoji: SourceModel,
+    tmp_path: Path,
 ) -> None:
-    with pytest.raises(RequestError, match="--ranges excludes --prompts, --prompt-count and --seed"):
-        ranges_of(tmp_path / "ranges.json", "emoji-turbo", prompts, count, seed)
+    file = tmp_path / "ranges.json"
+    with pytest.raises(RequestError, match="--ranges excludes --prompts, --prompt-count, --seed"):
+        ranges_of(file, emoji, prompts, count, seed, resolutions, steps)
+
+
+# The model.
+
+
+@pytest.mark.parametrize(
+    ("vae", "precision", "expected"),
+    [
+        (None, "float16", "--vae-precision float16 needs an FP16-safe VAE"),
+        (None, "half", "--vae-precision is one of float32, bfloat16, float16, not 'half'"),
+        ("some/vae", "", "--vae-precision is one of"),
+    ],
+)
+def test_a_precision_that_draws_black_or_is_none_is_refused(
+    vae: str | None, precision: str, expected: str
+) -> None:
+    with pytest.raises(RequestError, match=expected):
+        choice_of("emoji-turbo", None, None, vae, precision, None, None)
+
+
+def test_half_precision_is_taken_with_a_vae_for_it() -> None:
+    choice = choice_of("emoji-turbo", None, None, "some/vae", "float16", ["a.safetensors:0.5"], "lcm")
+    assert choice == ModelChoice(
+        "emoji-turbo",
+        vae="some/vae",
+        loras=("a.safetensors:0.5",),
+        scheduler="lcm",
+        vae_precision="float16",
+    )
 
 
 # Folders.
@@ -136,12 +198,14 @@ def test_nothing_is_written_into_or_around_the_model(
     folder = model / place if place != "link" else tmp_path / "models" / "link"
     before = sorted(tmp_path.rglob("*"))
     recipe = Recipe(
-        model=str(model),
+        choice=ModelChoice(str(model)),
         targets=(Target.parse("cpu"),),
         resolutions=(64,),
         batch=1,
         plan=Uniform(FP16, (), (), bos_aware=False, split_shortcuts=False),
         ranges=Calibration(("a cat",), 0),
+        layout=Layout.PER_RESOLUTION,
+        build=BuildOptions(timing_cache=None, strip_weights=False),
     )
     out, work = (folder, None) if option == "--out" else (tmp_path / "out", folder)
     with pytest.raises(RequestError, match=rf"{option} .* must be apart from the model's folder .*tiny"):

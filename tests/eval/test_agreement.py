@@ -12,7 +12,7 @@ from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Dialect
+from mixdq.configs.target import Dialect, Layout
 from mixdq.eval.agreement import Agreement, measure_agreement, sqnr_db
 from mixdq.export.source import open_source
 
@@ -52,16 +52,20 @@ def test_every_layer_of_tensorrts_fp16_graph_agrees_as_well(
     emoji_folder: Path, emoji_w8a8: Path, tmp_path: Path
 ) -> None:
     plan = PrecisionPlan.read(emoji_w8a8 / "plan.yaml")
+    source = open_source(ModelChoice("emoji-turbo"))
     graphs = write_graphs(
-        source_folder=emoji_folder / "work" / "source",
+        skeleton=emoji_folder / "work" / "source" / "unet.onnx",
+        reader=source.weights["unet"].open(),
         component=Component.UNET,
         out=tmp_path,
         dialect=Dialect.TENSORRT,
+        layout=Layout.PER_RESOLUTION,
         resolutions=(128,),
         batch=1,
         table=LayerTable.read(emoji_w8a8 / "layers.json"),
         plan=plan,
         ranges=RangeTable.read(emoji_w8a8 / "ranges.json"),
+        report=lambda phase, done, total: None,
     )
     agreement = _measure(emoji_w8a8, graphs[128].graph, Dialect.TENSORRT)
     assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mixdq.configs.errors import ModelError
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.ranges import Range, RangeTable
-from mixdq.export.calibrate import batches, calibrate
+from mixdq.export.calibrate import calibrate
+from mixdq.export.calibrate_size import batches
 from mixdq.export.layers import list_layers
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.source import SourceModel
@@ -22,8 +23,12 @@ def table(emoji: SourceModel) -> LayerTable:
     return list_layers(emoji, [128])
 
 
-def _calibrate(emoji: SourceModel, table: LayerTable, prompts: Sequence[str], seed: int = 0) -> RangeTable:
-    return calibrate(emoji, table, prompts=prompts, seed=seed, resolutions=[128], advance=lambda: None)
+def _calibrate(
+    emoji: SourceModel, table: LayerTable, prompts: Sequence[str], *, seed: int = 0, steps: int = 1
+) -> RangeTable:
+    return calibrate(
+        emoji, table, prompts=prompts, seed=seed, resolutions=[128], steps=steps, advance=lambda: None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +81,16 @@ def test_more_prompts_only_widen(emoji: SourceModel, table: LayerTable, ranges: 
 def test_advance_is_called_once_a_batch(emoji: SourceModel, table: LayerTable) -> None:
     calls: list[None] = []
     prompts = [f"prompt {number}" for number in range(9)]
-    calibrate(emoji, table, prompts=prompts, seed=0, resolutions=[128], advance=lambda: calls.append(None))
-    assert len(calls) == batches(len(prompts), 1) == 2
+    calibrate(
+        emoji,
+        table,
+        prompts=prompts,
+        seed=0,
+        resolutions=[128],
+        steps=1,
+        advance=lambda: calls.append(None),
+    )
+    assert len(calls) == batches(len(prompts), [128]) == 2
 
 
 def test_no_prompts_is_an_error(emoji: SourceModel, table: LayerTable) -> None:
@@ -90,8 +103,8 @@ def test_values_that_are_not_finite_name_the_layer(
 ) -> None:
     load = ReferencePipeline.__init__
 
-    def poisoned(self: ReferencePipeline, source: SourceModel) -> None:
-        load(self, source)
+    def poisoned(self: ReferencePipeline, source: SourceModel, *, streamed: bool) -> None:
+        load(self, source, streamed=streamed)
         layer = self.unet.get_submodule("time_embedding.linear_1")
 
         def overflow(_: nn.Module, __: object, output: Tensor) -> Tensor:

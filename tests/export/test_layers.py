@@ -1,47 +1,29 @@
-"""The quantizable layers of emoji-turbo, and of SDXL-Turbo from its public configuration."""
+"""The quantizable layers of emoji-turbo, and of SDXL-Turbo from its configuration."""
 
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from mixdq.compiler.layer_report import in_words
 from mixdq.configs.errors import RequestError
-from mixdq.configs.layers import Group, Kind, LayerName, ModelIdentity, Role
+from mixdq.configs.layers import Group, Kind, LayerName, LayerTable, Role
+from mixdq.configs.model_choice import ModelChoice
 from mixdq.export.layers import list_layers
-from mixdq.export.source import SourceModel
-
-SDXL_TURBO = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "sample_size": 64,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "block_out_channels": [320, 640, 1280],
-    "layers_per_block": 2,
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-    "use_linear_projection": True,
-}
+from mixdq.export.source import SourceModel, open_architecture
 
 
 @pytest.fixture(scope="module")
-def sdxl() -> SourceModel:
-    configs: dict[str, dict[str, Any]] = {
-        "unet": SDXL_TURBO,
-        "vae": {"block_out_channels": [128, 256, 512, 512], "latent_channels": 4},
-        "text_encoder": {"max_position_embeddings": 77},
-    }
-    return SourceModel(Path(), ModelIdentity("sdxl-turbo", "0" * 64), configs, {})
+def sdxl() -> LayerTable:
+    """SDXL-Turbo's layers at 512: of its configurations, with no weights anywhere."""
+    return list_layers(open_architecture(ModelChoice("sdxl-turbo")), [512])
 
 
-def test_sdxl_turbo_has_794_layers_in_the_papers_groups(sdxl: SourceModel) -> None:
-    table = list_layers(sdxl, [512])
+def test_sdxl_turbo_has_794_layers_in_the_papers_groups(sdxl: LayerTable) -> None:
+    table = sdxl
     assert len(table) == 794
+    assert in_words(table) == (
+        "794 layers: 51 convolution, 743 linear; 420 content, 374 quality; 2,565,880,320 weights"
+    )
     assert Counter(layer.kind for layer in table) == {Kind.LINEAR: 743, Kind.CONVOLUTION: 51}
     assert Counter(layer.group for layer in table) == {Group.CONTENT: 420, Group.QUALITY: 374}
     total = sum(layer.weights for layer in table)
@@ -50,14 +32,14 @@ def test_sdxl_turbo_has_794_layers_in_the_papers_groups(sdxl: SourceModel) -> No
     assert content / total == pytest.approx(0.6915, abs=5e-5)
 
 
-def test_sdxl_turbo_has_140_text_projections_of_166400_values(sdxl: SourceModel) -> None:
-    widths = Counter(layer.weight_shape[0] for layer in list_layers(sdxl, [512]) if layer.reads_text)
+def test_sdxl_turbo_has_140_text_projections_of_166400_values(sdxl: LayerTable) -> None:
+    widths = Counter(layer.weight_shape[0] for layer in sdxl if layer.reads_text)
     assert widths == {640: 20, 1280: 120}
     assert sum(width * count for width, count in widths.items()) == 166_400
 
 
-def test_sdxl_turbo_has_nine_shortcuts_to_split(sdxl: SourceModel) -> None:
-    splits = [layer.split for layer in list_layers(sdxl, [512]) if layer.split is not None]
+def test_sdxl_turbo_has_nine_shortcuts_to_split(sdxl: LayerTable) -> None:
+    splits = [layer.split for layer in sdxl if layer.split is not None]
     assert splits == [1280] * 4 + [640] * 3 + [320] * 2
 
 

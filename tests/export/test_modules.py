@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mixdq.compiler.torch_stages import check_weights
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import ModelError
 from mixdq.configs.model_choice import ModelChoice
@@ -21,6 +22,10 @@ def _rewrite(model: Path, tensors: dict[str, torch.Tensor]) -> SourceModel:
     path.unlink()
     save_file(tensors, path, metadata={"format": "pt"})
     return open_source(ModelChoice(str(model)))
+
+
+def _silent(phase: str, done: int, total: int | None) -> None:
+    pass
 
 
 def _tensors(model: Path) -> dict[str, torch.Tensor]:
@@ -47,17 +52,21 @@ def test_a_missing_tensor_is_named(model_copy: Path) -> None:
     tensors = _tensors(model_copy)
     del tensors[NAME]
     source = _rewrite(model_copy, tensors)
-    with pytest.raises(ModelError, match=f"missing {NAME}"):
+    with pytest.raises(ModelError, match=f"there is no {NAME}"):
         load_module(source, Component.VAE_DECODER, torch.float32)
+    with pytest.raises(ModelError, match=rf"vae does not fit .*vae/config.json: missing {NAME} \(1 in all\)"):
+        check_weights(_silent, source)
 
 
 def test_an_unknown_tensor_is_named(model_copy: Path) -> None:
     source = _rewrite(model_copy, _tensors(model_copy) | {"decoder.extra": torch.zeros(1)})
-    with pytest.raises(ModelError, match=r"unknown decoder\.extra"):
-        load_module(source, Component.VAE_DECODER, torch.float32)
+    with pytest.raises(ModelError, match=r"vae does not fit .*: unknown decoder\.extra \(1 in all\)"):
+        check_weights(_silent, source)
 
 
 def test_a_wrongly_shaped_tensor_is_named(model_copy: Path) -> None:
     source = _rewrite(model_copy, _tensors(model_copy) | {NAME: torch.zeros(7)})
     with pytest.raises(ModelError, match=NAME):
         load_module(source, Component.VAE_DECODER, torch.float32)
+    with pytest.raises(ModelError, match=rf"wrongly shaped {NAME} \[7\] instead of \[3\]"):
+        check_weights(_silent, source)

@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from mixdq.configs.errors import ModelError, RequestError
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
-from mixdq.export.model_files import FIRST_FILES
+from mixdq.export.hub import fetch_pipeline, fetch_vae
 from mixdq.export.source import SourceModel, open_source
+from mixdq.export.weights.files import StoredWeights
 
 WEIGHT_KINDS = (".safetensors", ".fp16.safetensors", ".bin")
 
@@ -74,9 +76,10 @@ def test_another_pipeline_class_is_named(model_copy: Path) -> None:
 def test_a_scheduler_that_the_runtime_lacks_is_refused_with_the_difference(model_copy: Path) -> None:
     _edit(
         model_copy / "scheduler" / "scheduler_config.json",
-        lambda config: config.update(timestep_spacing="leading"),
+        lambda config: config.update(timestep_spacing="uniform"),
     )
-    with pytest.raises(ModelError, match="timestep_spacing is 'leading' instead of 'trailing'"):
+    expected = "timestep_spacing is 'uniform' instead of 'trailing' or 'leading' or 'linspace'"
+    with pytest.raises(ModelError, match=expected):
         open_source(ModelChoice(str(model_copy)))
 
 
@@ -284,11 +287,43 @@ _HUB_FILES = [
 ]
 
 
-def test_of_a_repository_only_descriptions_and_fp16_weights_are_fetched() -> None:
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the hub, the folder that it is fetched to, and what was fetched by each call."""
+
+    folder: Path
+    files: list[str]
+    fetched: list[list[str]]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A hub's repository: what is asked of it, by the hub's own patterns, appears in the folder."""
+    import huggingface_hub
     from huggingface_hub.utils._paths import filter_repo_objects
 
-    kept = list(filter_repo_objects(_HUB_FILES, allow_patterns=list(FIRST_FILES)))
-    assert [name for name in kept if name.endswith("safetensors")] == [
+    repository = Repository(tmp_path, list(_HUB_FILES), [])
+
+    def download(hub_id: str, *, allow_patterns: list[str]) -> str:
+        kept = list(filter_repo_objects(repository.files, allow_patterns=allow_patterns))
+        for name in kept:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        repository.fetched.append(kept)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return repository
+
+
+def _weights(names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith((".safetensors", ".bin"))]
+
+
+def test_of_a_repository_only_descriptions_and_fp16_weights_are_fetched(repository: Repository) -> None:
+    assert fetch_pipeline("someone/model", None) == repository.folder
+    (kept,) = repository.fetched
+    assert _weights(kept) == [
         "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors",
         "text_encoder/model.fp16.safetensors",
@@ -296,6 +331,25 @@ def test_of_a_repository_only_descriptions_and_fp16_weights_are_fetched() -> Non
     ]
     assert len(kept) == 4 + 10
     assert not any(name.endswith(("onnx", "md")) for name in kept)
+
+
+def test_of_a_component_without_fp16_weights_the_plain_ones_are_fetched(repository: Repository) -> None:
+    repository.files.remove("vae/diffusion_pytorch_model.fp16.safetensors")
+    fetch_pipeline("someone/model", None)
+    assert repository.fetched[1:] == [["vae/diffusion_pytorch_model.safetensors"]]
+
+
+def test_of_a_named_variant_nothing_else_is_fetched(repository: Repository) -> None:
+    repository.files.append("unet/diffusion_pytorch_model.ema-00001-of-00002.safetensors")
+    fetch_pipeline("someone/model", "ema")
+    assert [_weights(names) for names in repository.fetched] == [
+        ["unet/diffusion_pytorch_model.ema-00001-of-00002.safetensors"]
+    ]
+
+
+def test_of_a_pipeline_its_vae_alone_is_fetched(repository: Repository) -> None:
+    fetch_vae("someone/model")
+    assert repository.fetched == [["vae/config.json", "vae/diffusion_pytorch_model.safetensors"]]
 
 
 @pytest.fixture
@@ -323,9 +377,10 @@ def test_a_hub_model_is_named_by_the_part_behind_the_slash(hub_copy: Path) -> No
 def test_where_both_precisions_are_present_the_fp16_weights_are_taken(hub_copy: Path) -> None:
     half = hub_copy / "unet" / "diffusion_pytorch_model.fp16.safetensors"
     shutil.copyfile(hub_copy / "unet" / "diffusion_pytorch_model.safetensors", half)
-    weights = open_source(ModelChoice("someone/some-model")).weight_files
-    assert weights["unet"].name == half.name
-    assert weights["vae"].name == "diffusion_pytorch_model.safetensors"
+    weights = open_source(ModelChoice("someone/some-model")).weights
+    assert weights["unet"] == StoredWeights((half,))
+    plain = hub_copy / "vae" / "diffusion_pytorch_model.safetensors"
+    assert weights["vae"] == StoredWeights((plain,))
 
 
 def test_a_hub_id_without_a_hub_says_to_give_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
