@@ -20,6 +20,8 @@ from mixdq.compiler.run import run as bring_up_to_date
 from mixdq.compiler.run import say_what_ran
 from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.torch_stages import CalibrationOrder, find_ranges
+from mixdq.compiler.verify import in_words
+from mixdq.compiler.verify import verify as verify_bundle
 from mixdq.configs.console import run_app
 from mixdq.configs.precision import FP16
 from mixdq.configs.target import Layout
@@ -149,6 +151,24 @@ def export(
         build=BuildOptions(timing_cache=None, strip_weights=False),
     )
     _make(recipe, source, out, work, jobs, Goal.GRAPHS)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
+    resolution: Annotated[
+        int | None,
+        typer.Option("--resolution", help="Pixels to compare at. [default: the bundle's smallest]"),
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="What to draw.")] = "a photo of a cat",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the noise.")] = 0,
+) -> None:
+    """Check a bundle: digests, form of the graphs, the quantized UNet against full precision."""
+    with terminal_watch(Console(stderr=True)) as watch:
+        found = verify_bundle(folder, resolution=resolution, prompt=prompt, seed=seed, report=watch.step)
+    console = Console()
+    for part in in_words(found):
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 @app.command()

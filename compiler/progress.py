@@ -38,6 +38,14 @@ class TerminalWatch:
         memory = "" if record.peak_mib is None else f"  {record.peak_mib:6.0f} MiB"
         self._progress.console.print(f"{record.name:<36}{record.seconds:7.1f} s{memory}", highlight=False)
 
+    def step(self, name: str) -> worker.Report:
+        """Shows a line for work that is no stage, in place of the lines before; what to report with."""
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks.clear()
+        self.started(name)
+        return lambda phase, done, total: self.progressed(name, worker.Progress(phase, done, total))
+
 
 class SilentWatch:
     """Shows nothing."""
@@ -69,9 +77,4 @@ def terminal_watch(console: Console) -> Iterator[TerminalWatch]:
 def child_on_terminal(name: str, function: Callable[..., T], *arguments: object) -> worker.Finished[T]:
     """Runs a function in a child process, its progress on the terminal; see `run_in_child`."""
     with terminal_watch(Console(stderr=True)) as watch:
-        watch.started(name)
-
-        def report(phase: str, done: int, total: int | None) -> None:
-            watch.progressed(name, worker.Progress(phase, done, total))
-
-        return worker.run_in_child(function, *arguments, report=report)
+        return worker.run_in_child(function, *arguments, report=watch.step(name))

@@ -25,6 +25,7 @@ from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
+from mixdq.configs.sqnr import IDENTICAL_DB, sqnr_db
 from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, Dialect
 from mixdq.export.modules import UnetForExport
 from mixdq.export.reference import ReferencePipeline, unit_noise
@@ -33,9 +34,6 @@ from mixdq.export.source import SourceModel
 from mixdq.passes.precompute_bos import TEXT_INPUT
 
 Array = npt.NDArray[np.floating[Any]]
-
-IDENTICAL_DB = 200.0
-"""What `sqnr_db` gives for equal arrays, whose true value is infinite."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -98,13 +96,6 @@ def measure_agreement(
         image=_psnr_db(pictures[1], pictures[0]),
         image_spread=_psnr_db(pictures[2], pictures[0]),
     )
-
-
-def sqnr_db(output: Array, expected: Array) -> float:
-    """10 log10(sum of squares of the expected over sum of squares of the error) (paper, section 3.2)."""
-    wanted = expected.astype(np.float64)
-    error = np.sum((output.astype(np.float64) - wanted) ** 2)
-    return IDENTICAL_DB if error == 0 else float(10 * np.log10(np.sum(wanted**2) / error))
 
 
 class _Recorder:

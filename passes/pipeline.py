@@ -13,6 +13,7 @@ from mixdq.configs.target import Dialect
 from mixdq.passes.check_form import CheckFormPass
 from mixdq.passes.insert_qdq import InsertQdqPass
 from mixdq.passes.mend_concat import MendConcatPass
+from mixdq.passes.name_blocks import NameBlocksPass
 from mixdq.passes.name_layers import NameLayersPass
 from mixdq.passes.precompute_bos import PrecomputeBosPass
 from mixdq.passes.specialize_shapes import SpecializeShapesPass
@@ -31,7 +32,12 @@ def unet_pipeline(
         ranges: calibrated ranges; may be None if the plan quantizes nothing.
         dialect: the form of graph that the target reads.
     """
-    steps: list[ir.passes.PassBase] = [MendConcatPass(), NameLayersPass(table), *_plain(dialect)]
+    steps: list[ir.passes.PassBase] = [
+        MendConcatPass(),
+        NameLayersPass(table),
+        NameBlocksPass(),
+        *_plain(dialect),
+    ]
     if ranges is not None:
         steps += [
             PrecomputeBosPass(plan, table, ranges),
