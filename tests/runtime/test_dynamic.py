@@ -26,11 +26,9 @@ def _dynamic(root: Path, record: EngineRecord) -> EngineRecord:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(root / record.file.path)
     for value in (*model.graph.input, *model.graph.output):
-        sides = (
-            list(value.type.tensor_type.shape.dim)[2:] if len(value.type.tensor_type.shape.dim) == 4 else []
-        )
-        for side, name in zip(sides, (f"{value.name}_h", f"{value.name}_w"), strict=False):
-            side.dim_param = name
+        sizes = list(value.type.tensor_type.shape.dim)
+        for place, side in enumerate(sizes[2:] if len(sizes) == 4 else ()):
+            side.dim_param = f"{value.name}_{place}"
     path = root / f"{record.component}-dynamic.onnx"
     path.write_bytes(model.SerializeToString())
     return replace(
