@@ -25,6 +25,7 @@ from mixdq.configs.gpu import Gpu, find_gpu
 from mixdq.configs.target import Target
 from mixdq.runtime import cuda_api, cuda_memory, cuda_stream, tensorrt_engine
 from mixdq.runtime.cuda_api import CudaRuntime
+from mixdq.runtime.device_program import Workspace
 from mixdq.runtime.sizes import at_resolution
 from mixdq.runtime.tensorrt_engine import TensorRtEngine, TensorRtNetwork, TensorRtOpener
 
@@ -432,3 +433,33 @@ def test_closing_gives_all_memory_back(cuda: CudaRuntime, trt: CopyRt, tmp_path:
     network.close()
     opener.close()
     assert not cuda.held
+
+
+def _build_for_real(path: Path) -> Any:
+    """A real engine of TensorRT for RTX, which needs no GPU to be built; gives the module."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    parse_model = pytest.importorskip("onnx.parser").parse_model
+    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)
+    graph = "net (float16[1,4,16,16] x) => (float16[1,4,16,16] y) { y = Relu (x) }"
+    model = parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {graph}')
+    assert trt.OnnxParser(network, logger).parse(model.SerializeToString())
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
+    path.write_bytes(memoryview(builder.build_serialized_network(network, config)))
+    return trt
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+def test_the_real_tensorrt_for_rtx_takes_the_file_and_says_that_it_finds_no_gpu(
+    cuda: CudaRuntime, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
+    trt = _build_for_real(tmp_path / "unet.engine")
+    with (
+        Workspace() as workspace,
+        pytest.raises(BundleError, match=r"TensorRT for RTX 1\..* can't load .*: .*Cuda Runtime.*build"),
+    ):
+        TensorRtNetwork(trt, record, tmp_path / "unet.engine", workspace, Target.parse("rtx:sm89"), ADA)
