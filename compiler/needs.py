@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixdq.compiler.build_memory import memory_need_mib
 from mixdq.compiler.recipe import Calibration, Recipe
 from mixdq.configs.bundle import Component
-from mixdq.configs.target import Backend, Dialect, Target
+from mixdq.configs.target import Backend, Dialect, Layout, Target
 from mixdq.export.calibrate_size import batch_size
 from mixdq.export.source import SUBFOLDERS, SourceModel
 
@@ -61,7 +62,11 @@ class Needs:
         size = self.graph_bytes(component, target.dialect)
         if target.backend is Backend.CPU:
             return _LIBRARIES_MIB + 2 * size / _MIB
-        return _LIBRARIES_MIB + 3.6 * size / _MIB
+        return memory_need_mib(size, self._profiles(component))
+
+    def _profiles(self, component: Component) -> int:
+        sized = component in (Component.UNET, Component.VAE_DECODER)
+        return len(self._recipe.resolutions) if sized and self._recipe.layout is Layout.DYNAMIC else 1
 
     def engine_bytes(self, component: Component, target: Target) -> int:
         """The size of an engine's file."""

@@ -135,6 +135,7 @@ class Recipe:
             raise TargetError("no target was named; use --target cpu, for example")
         for target in self.targets:
             require_builder(target)
+            self.build.check(target)
             self._check_precisions(target)
 
     def _check_precisions(self, target: Target) -> None:

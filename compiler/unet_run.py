@@ -42,15 +42,14 @@ def find_unet_inputs(
     scheduler = pipeline.pipeline.scheduler
     scheduler.set_timesteps(1)
     timestep = scheduler.timesteps[0]
+    size = [resolution, resolution, 0, 0, resolution, resolution]
     noise = unit_noise(source, batch, resolution, seed) * scheduler.init_noise_sigma
     return {
         "sample": scheduler.scale_model_input(noise, timestep).numpy(),
         "timestep": np.asarray(timestep.numpy(), dtype=np.float32),
         "encoder_hidden_states": text.numpy(),
         "text_embeds": pooled.numpy(),
-        "time_ids": np.tile(
-            np.asarray([resolution, resolution, 0, 0, resolution, resolution], np.float32), (batch, 1)
-        ),
+        "time_ids": np.tile(np.asarray(size, dtype=np.float32), (batch, 1)),
     }
 
 

@@ -1,4 +1,4 @@
-"""`verify`: is a bundle what was built, is it of the form that its plan asks for, and what does it compute."""
+"""`verify`: is a bundle what was built, has it the form that its plan asks for, and what does it compute."""
 
 from __future__ import annotations
 
@@ -169,9 +169,7 @@ def in_words(found: Verification) -> Iterator[RenderableType]:
     if comparison is None:
         yield "the plan quantizes nothing: there is nothing to compare"
         return
-    view = Table(
-        "output", "SQNR dB", title=f"quantized against full precision, {comparison.resolution} pixels"
-    )
+    view = Table("output", "SQNR dB", title=f"quantized, {comparison.resolution} pixels")
     view.columns[1].justify = "right"
     for name, ratio in comparison.blocks.items():
         view.add_row(name, f"{ratio:.1f}")

@@ -1,4 +1,4 @@
-"""Names the outputs of a UNet's blocks after their modules, so that two graphs can be compared block by block."""
+"""Names the outputs of a UNet's blocks after their modules: two graphs can then be compared by block."""
 
 from __future__ import annotations
 
