@@ -36,13 +36,14 @@ from mixdq.export.source import SourceModel
 # The UNet first: it takes longest at every stage.
 _ORDER = (Component.UNET, Component.VAE_DECODER, Component.TEXT_ENCODER_2, Component.TEXT_ENCODER)
 # What makes each kind of file, for `code_digest`.
+_CHILDREN = "mixdq.compiler.torch_stages"  # of stages that have the whole of their work there
 _LAYERS_CODE = ("mixdq.export.layers", "mixdq.export.modules", "mixdq.configs.layers")
 _EXPORT_CODE = (
     *("mixdq.export.graph", "mixdq.export.layers", "mixdq.export.modules", "mixdq.export.skeleton"),
 )
 _CALIBRATION_CODE = (
-    *("mixdq.export.calibrate", "mixdq.export.modules", "mixdq.export.reference", "mixdq.export.weights"),
-    "mixdq.configs.ranges",
+    *("mixdq.export.calibrate", "mixdq.export.calibrate_size", "mixdq.export.layers", "mixdq.export.modules"),
+    *("mixdq.export.reference", "mixdq.export.weights", "mixdq.configs.layers", "mixdq.configs.ranges"),
 )
 _PAPER_CODE = ("mixdq.compiler.paper_stages", "mixdq.configs.documents", "mixdq.configs.layers")
 _PLAN_CODE = (
@@ -158,7 +159,7 @@ class _Maker:
         facts = {
             **self._torch_facts,
             "model": self._source.identity.digest,
-            "code": code_digest("mixdq.export.modules", "mixdq.export.weights"),
+            "code": code_digest(_CHILDREN, "mixdq.export.modules", "mixdq.export.weights"),
         }
         call = Call(check_weights, (self._source,))
         return _torch("weights", self._work, ("layers",), facts, call, TORCH_MIB)
@@ -235,7 +236,11 @@ class _Maker:
         return Stage("ranges", self._out, Lane.HERE, needs, facts, lambda _: call)
 
     def tokenizers(self) -> Stage:
-        facts = {**self._torch_facts, "model": self._source.identity.digest}
+        facts = {
+            **self._torch_facts,
+            "model": self._source.identity.digest,
+            "code": code_digest(_CHILDREN),
+        }
         call = Call(make_tokenizers, (self._source, self._work.root))
         return _torch("tokenizers", self._work, ("plan",), facts, call, TORCH_MIB)
 

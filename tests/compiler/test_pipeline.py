@@ -12,15 +12,16 @@ from mixdq.compiler.pipeline import Goal, first_stages_of, stages_of
 from mixdq.compiler.records import Book, StageRecord, key_of
 from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.sources import code_digest
-from mixdq.compiler.stages import Stage
+from mixdq.compiler.stages import Lane, Stage
 from mixdq.export.source import open_source
 
 
-def _stages(root: Path) -> list[Stage]:
+def _stages(root: Path, first: Mapping[str, StageRecord] | None = None) -> list[Stage]:
+    """The stages of a folder that a run made; `first` are the records that sized them."""
     saved = SavedRecipe.read(root)
     recipe = saved.recipe(root)
     source, work = open_source(recipe.choice), Book(root / saved.work, None)
-    first = _records(first_stages_of(recipe, source, work))
+    first = first or _records(first_stages_of(recipe, source, work))
     return stages_of(recipe, source, work, Book(root, None), Goal.BUNDLE, first)
 
 
@@ -36,9 +37,15 @@ def _records(stages: list[Stage]) -> Mapping[str, StageRecord]:
 CPU, RTX, SIZES = "cpu", "rtx:sm89", {"unet": " 64", "vae_decoder": " 64"}
 PARTS = ("unet", "vae_decoder", "text_encoder_2", "text_encoder")
 EXPORTS = {f"export {part}" for part in PARTS}
-TORCH = {"layers", "weights", "calibrate", "tokenizers", *EXPORTS}
 GRAPHS = {f"graphs {part} {dialect}" for part in PARTS for dialect in ("ort", "tensorrt")}
 BUILDS = {target: {f"build {part}{SIZES.get(part, '')} {target}" for part in PARTS} for target in (CPU, RTX)}
+
+
+def test_every_child_process_says_how_much_memory_it_may_take(tiny_run: Path) -> None:
+    stages = _stages(tiny_run)
+    assert {stage.lane for stage in stages} == set(Lane)
+    assert {stage.name for stage in stages if stage.memory_mib == 0} == {"plan", "ranges", "bundle"}
+    assert all(stage.lane is Lane.HERE for stage in stages if stage.memory_mib == 0)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +53,13 @@ BUILDS = {target: {f"build {part}{SIZES.get(part, '')} {target}" for part in PAR
     [
         ("mixdq.configs.bundle", {"bundle"}),
         ("mixdq.compiler.paper_stages", {"plan", "ranges", "bundle"}),
-        ("mixdq.compiler.torch_stages", TORCH),
-        ("mixdq.export", {*TORCH, "bundle"}),
+        ("mixdq.compiler.torch_stages", {"weights", "tokenizers"}),
+        ("mixdq.export.modules", {"layers", "weights", "calibrate", *EXPORTS}),
+        ("mixdq.export.graph", EXPORTS),
+        ("mixdq.export.skeleton", {*EXPORTS, *GRAPHS}),
+        ("mixdq.export.calibrate_size", {"calibrate"}),
+        ("mixdq.export.weights", {"weights", "calibrate", *GRAPHS}),
+        ("mixdq.export.source", {"bundle"}),
         ("mixdq.configs.plan", {"plan", "bundle", *GRAPHS}),
         ("mixdq.configs.ranges", {"calibrate", "ranges", "bundle", *GRAPHS}),
         ("mixdq.configs.target", {"plan", *GRAPHS}),
@@ -66,7 +78,7 @@ def test_a_stage_is_done_again_after_its_code_changed(
     )
     changed = {
         stage.name
-        for stage in _stages(tiny_run)
+        for stage in _stages(tiny_run, records)
         if key_of(stage.name, stage.facts(records)) != records[stage.name].key
     }
     assert changed == stale

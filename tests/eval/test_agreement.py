@@ -12,8 +12,9 @@ from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
+from mixdq.configs.sqnr import sqnr_db
 from mixdq.configs.target import Dialect, Layout
-from mixdq.eval.agreement import Agreement, measure_agreement, sqnr_db
+from mixdq.eval.agreement import Agreement, measure_agreement
 from mixdq.export.source import open_source
 
 LAYER_FLOOR_DB = 60.0
