@@ -71,8 +71,13 @@ class Opener(Protocol):
         """
         ...
 
-    def open(self, record: EngineRecord, path: Path) -> Network:
+    def open(self, record: EngineRecord, path: Path, weights: tuple[Path, ...]) -> Network:
         """Loads an engine whose files were checked.
+
+        Args:
+            record: its entry in the bundle.
+            path: its file.
+            weights: the files of `record.weights`, in that order.
 
         Raises:
             BundleError: it can't be loaded.

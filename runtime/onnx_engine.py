@@ -61,8 +61,8 @@ class OnnxOpener:
     def check(self, record: EngineRecord) -> None:
         """Graphs run wherever ONNX Runtime does."""
 
-    def open(self, record: EngineRecord, path: Path) -> OnnxNetwork:
-        """Loads a graph whose files were checked."""
+    def open(self, record: EngineRecord, path: Path, weights: tuple[Path, ...]) -> OnnxNetwork:
+        """Loads a graph whose files were checked; it names its weights itself."""
         return OnnxNetwork(record, path, self._device, self._threads)
 
     def close(self) -> None:

@@ -86,9 +86,8 @@ class EngineStore:
                     f"{_TENSORS[record.component]}; build the bundle again with this mixdq"
                 )
             self._opener.check(record)
-            for file in record.weights:
-                self.check(file)
-            self._networks[record] = self._opener.open(record, self.check(record.file))
+            weights = tuple(self.check(file) for file in record.weights)
+            self._networks[record] = self._opener.open(record, self.check(record.file), weights)
         return self._networks[record]
 
     def __enter__(self) -> Self:

@@ -25,6 +25,7 @@ class TensorRt(Protocol):
 
     def Runtime(self, logger: Any) -> Runtime: ...
     def nptype(self, trt_type: Any) -> Any: ...
+    def Refitter(self, engine: CudaEngine, logger: Any) -> Refitter: ...
 
 
 class Runtime(Protocol):
@@ -66,6 +67,24 @@ class ExecutionContext(Protocol):
     def execute_async_v3(self, stream_handle: int) -> bool: ...
 
 
+class Refitter(Protocol):
+    """Puts weights into an engine."""
+
+    def refit_cuda_engine(self) -> bool: ...
+
+
+class OnnxModule(TensorRt, Protocol):
+    """What both modules have besides, and TensorRT's small runtime (`tensorrt_lean`) has not: ONNX."""
+
+    def OnnxParserRefitter(self, refitter: Refitter, logger: Any) -> OnnxRefitter: ...
+
+
+class OnnxRefitter(Protocol):
+    """Takes an engine's weights from the graph that it was built from (`OnnxParserRefitter`)."""
+
+    def refit_from_file(self, model: str) -> bool: ...
+
+
 class RtxModule(TensorRt, Protocol):
     """What the module of TensorRT for RTX has besides."""
 
@@ -99,8 +118,12 @@ BASE_CLASSES = {
     "ICudaEngine": CudaEngine,
     "IRuntimeConfig": RuntimeConfig,
     "IExecutionContext": ExecutionContext,
+    "Refitter": Refitter,
 }
 """What both products have, by TensorRT's name of the class."""
+
+ONNX_CLASSES = {"OnnxParserRefitter": OnnxRefitter}
+"""What both have besides, and `tensorrt_lean` has not."""
 
 RTX_CLASSES = {
     "IRuntimeConfig": RtxRuntimeConfig,

@@ -17,6 +17,7 @@ from mixdq.runtime.kernel_cache import keep_kernels, kernel_cache_path, read_ker
 from mixdq.runtime.tensorrt_api import (
     CudaEngine,
     ExecutionContext,
+    OnnxModule,
     RtxExecutionContext,
     RtxModule,
     RtxRuntimeConfig,
@@ -45,9 +46,9 @@ class TensorRtOpener:
         """Refuses an engine for another GPU or of another version."""
         check_built_for(record, self._target, self._trt.__version__, self._gpu)
 
-    def open(self, record: EngineRecord, path: Path) -> TensorRtNetwork:
-        """Loads an engine, whose file was checked, onto the GPU."""
-        return TensorRtNetwork(self._trt, record, path, self._workspace, self._target, self._gpu)
+    def open(self, record: EngineRecord, path: Path, weights: tuple[Path, ...]) -> TensorRtNetwork:
+        """Loads an engine, whose files were checked, onto the GPU."""
+        return TensorRtNetwork(self._trt, record, path, weights, self._workspace, self._target, self._gpu)
 
     def close(self) -> None:
         """Gives the stream and the scratch memory back."""
@@ -58,20 +59,30 @@ class TensorRtNetwork:
     """One engine file on the GPU: its weights once, a context for each resolution."""
 
     def __init__(
-        self, trt: TensorRt, record: EngineRecord, path: Path, workspace: Workspace, target: Target, gpu: Gpu
+        self,
+        trt: TensorRt,
+        record: EngineRecord,
+        path: Path,
+        weights: tuple[Path, ...],
+        workspace: Workspace,
+        target: Target,
+        gpu: Gpu,
     ) -> None:
-        """Deserializes the engine.
+        """Deserializes the engine and, if it was built without weights, puts them in.
 
         Args:
             trt: the module.
             record: the engine's entry in the bundle.
             path: its file, whose digest was checked.
+            weights: for an engine built without weights, the ONNX graph that it was built from, then that
+                graph's external data; else none.
             workspace: the stream and the scratch memory of all networks.
             target: what it was built for.
             gpu: what it runs on.
 
         Raises:
-            BundleError: the module can't read the file, or the engine has other tensors than the record.
+            BundleError: the module can't read the file, the engine has other tensors than the record, or the
+                weights don't fit.
         """
         self._trt, self._workspace, self._path = trt, workspace, path
         self._log = _error_log(trt)
@@ -85,6 +96,8 @@ class TensorRtNetwork:
                     f"{record.builder} for {record.built_for}: {self._reasons()}; build the bundle again here"
                 )
             _check_tensors(trt, engine, record, path)
+            if weights:
+                self._refit(engine, weights[0])
             self._engine: CudaEngine | None = engine
             self._config = engine.create_runtime_config()
             # The working memory is ours, so that networks that never run at the same time share it.
@@ -128,6 +141,12 @@ class TensorRtNetwork:
             self._kernels = None
             del self._config
             self._engine = None
+
+    def _refit(self, engine: CudaEngine, graph: Path) -> None:
+        refitter = self._trt.Refitter(engine, self._log)
+        onnx = cast(OnnxModule, self._trt).OnnxParserRefitter(refitter, self._log)
+        if not (onnx.refit_from_file(str(graph)) and refitter.refit_cuda_engine()):
+            raise self._refusal(f"the weights of {graph}")
 
     def _context(self, record: EngineRecord, profile: int) -> ExecutionContext:
         engine = self._engine

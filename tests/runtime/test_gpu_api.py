@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from mixdq.runtime.cuda_api import CUDA_MODULE, CudaRuntime
-from mixdq.runtime.tensorrt_api import BASE_CLASSES, RTX_CLASSES, RtxModule, TensorRt
+from mixdq.runtime.tensorrt_api import (
+    BASE_CLASSES,
+    ONNX_CLASSES,
+    RTX_CLASSES,
+    OnnxModule,
+    RtxModule,
+    TensorRt,
+)
 
 PRODUCTS = ("tensorrt_rtx", "tensorrt_lean_bindings")
 
@@ -66,9 +73,10 @@ def test_a_context_is_made_of_a_runtime_configuration(trt: Any) -> None:
     assert "runtime_config: " in trt.ICudaEngine.create_execution_context.__doc__
 
 
-def test_what_only_tensorrt_for_rtx_has_exists_there() -> None:
+def test_what_tensorrt_s_small_runtime_has_not_exists_in_tensorrt_for_rtx() -> None:
     rtx = pytest.importorskip("tensorrt_rtx")
-    _check(RTX_CLASSES, rtx)
+    _check({**RTX_CLASSES, **ONNX_CLASSES}, rtx)
+    assert not {name for name in _listed(OnnxModule) if not hasattr(rtx, name)}
     assert not {name for name in _listed(RtxModule) if not hasattr(rtx, name)}
     assert "EAGER" in rtx.DynamicShapesKernelSpecializationStrategy.__members__
 

@@ -167,6 +167,7 @@ class CopyEngine:
         self.tensors: dict[str, tuple[str, list[int]]] = content["tensors"]
         self.profiles: list[list[list[int]]] = content["profiles"]
         self.works: bool = content.get("works", True)
+        self.weights: str | None = None
         self.num_io_tensors = len(self.tensors)
         self.num_optimization_profiles = len(self.profiles)
         self.contexts: list[CopyContext] = []
@@ -225,6 +226,23 @@ class CopyRt:
 
     def nptype(self, trt_type: str) -> type:
         return np.dtype(trt_type).type
+
+    def Refitter(self, engine: CopyEngine, logger: Any) -> Any:  # noqa: N802
+        def finish() -> bool:
+            engine.works = engine.weights is not None
+            return engine.works
+
+        return SimpleNamespace(engine=engine, refit_cuda_engine=finish)
+
+    def OnnxParserRefitter(self, refitter: Any, logger: Any) -> Any:  # noqa: N802
+        def refit(model: str) -> bool:
+            if not Path(model).is_file():
+                logger.log("error", "no such graph")
+                return False
+            refitter.engine.weights = model
+            return True
+
+        return SimpleNamespace(refit_from_file=refit)
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802
         def deserialize(content: Any) -> CopyEngine | None:
@@ -300,7 +318,7 @@ def test_one_file_serves_each_resolution_by_its_own_profile(
     opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
 ) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     small, large = _engines(network, record)
     _copies(small, 16)
     _copies(large, 24)
@@ -317,7 +335,7 @@ def test_a_file_with_a_single_profile_serves_all_resolutions_by_it(
     content = json.loads((tmp_path / "unet.engine").read_text())
     content["profiles"] = [[(1, 4, 16, 16), (1, 4, 24, 24)]]
     (tmp_path / "unet.engine").write_text(json.dumps(content))
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     small, large = _engines(network, record)
     _copies(small, 16)
     _copies(large, 24)
@@ -327,7 +345,7 @@ def test_a_file_with_a_single_profile_serves_all_resolutions_by_it(
 
 def test_a_file_of_fixed_sizes_runs(opener: TensorRtOpener, tmp_path: Path) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     _copies(network.engine(record, 1), 16)
     network.close()
 
@@ -336,7 +354,7 @@ def test_contexts_share_scratch_memory_and_are_recorded_again_when_it_grows(
     cuda: CudaRuntime, opener: TensorRtOpener, trt: CopyRt, tmp_path: Path
 ) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     small, large = _engines(network, record)
     _copies(small, 16)
     one, other = trt.engines[0].contexts
@@ -359,7 +377,7 @@ def test_kernels_that_were_compiled_are_kept_for_the_next_start(
 ) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
     for _ in range(2):
-        network = opener.open(record, tmp_path / "unet.engine")
+        network = opener.open(record, tmp_path / "unet.engine", ())
         network.engine(record, 0).run({"x": _input(16, 0)})
         network.close()
     (kept,) = (tmp_path / "cache" / "mixdq" / "rtx").iterdir()
@@ -379,7 +397,7 @@ def test_a_file_that_tensorrt_cannot_read_is_refused_with_its_reason(
     with pytest.raises(
         BundleError, match=r"can't load .*unet\.engine.*sm89: magic number does not match; build"
     ):
-        opener.open(record, tmp_path / "unet.engine")
+        opener.open(record, tmp_path / "unet.engine", ())
 
 
 @pytest.mark.parametrize("change", [{"name": "z"}, {"dtype": "float32"}, {"shape": (1, 4, 8, 8)}])
@@ -389,12 +407,12 @@ def test_an_engine_with_other_tensors_than_the_bundle_s_is_refused(
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16))
     other = replace(record, outputs=(replace(record.outputs[0], **change),))
     with pytest.raises(BundleError, match=r"has the tensors .* expected .*build the bundle again"):
-        opener.open(other, tmp_path / "unet.engine")
+        opener.open(other, tmp_path / "unet.engine", ())
 
 
 def test_a_resolution_without_a_profile_is_refused(opener: TensorRtOpener, tmp_path: Path) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 32, 32))
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     with pytest.raises(BundleError, match=r"refused the shape \(1, 4, 24, 24\) of x"):
         network.engine(at_resolution(record, 192, 8), 1)
     with pytest.raises(BundleError, match="refused optimization profile 2"):
@@ -404,11 +422,22 @@ def test_a_resolution_without_a_profile_is_refused(opener: TensorRtOpener, tmp_p
 
 def test_an_engine_that_does_not_run_is_an_error_each_time(opener: TensorRtOpener, tmp_path: Path) -> None:
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, works=False)
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     engine = network.engine(record, 0)
     for _ in range(2):
         with pytest.raises(BundleError, match=r"unet\.engine refused to run: TensorRT gave no reason"):
             engine.run({"x": _input(16, 0)})
+    network.close()
+
+
+def test_an_engine_without_weights_gets_them_from_its_graph(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, works=False)
+    graph = tmp_path / "unet.onnx"
+    with pytest.raises(BundleError, match=r"refused the weights of .*unet\.onnx: no such graph"):
+        opener.open(record, tmp_path / "unet.engine", (graph, tmp_path / "unet.weights"))
+    graph.write_bytes(b"a graph")
+    network = opener.open(record, tmp_path / "unet.engine", (graph, tmp_path / "unet.weights"))
+    _copies(network.engine(record, 0), 16)
     network.close()
 
 
@@ -426,7 +455,7 @@ def test_closing_gives_all_memory_back(cuda: CudaRuntime, trt: CopyRt, tmp_path:
         pytest.skip("only the stand-in tells what is held")
     opener = TensorRtOpener(Target.parse("rtx:sm89"))
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), (1, 4, 24, 24))
-    network = opener.open(record, tmp_path / "unet.engine")
+    network = opener.open(record, tmp_path / "unet.engine", ())
     for engine, side in zip(_engines(network, record), (16, 24), strict=True):
         _copies(engine, side)
     assert len(cuda.held) == 1 + 1 + 2 * 2 * 2  # stream, scratch; two contexts, two tensors, host and GPU
@@ -462,4 +491,4 @@ def test_the_real_tensorrt_for_rtx_takes_the_file_and_says_that_it_finds_no_gpu(
         Workspace() as workspace,
         pytest.raises(BundleError, match=r"TensorRT for RTX 1\..* can't load .*: .*Cuda Runtime.*build"),
     ):
-        TensorRtNetwork(trt, record, tmp_path / "unet.engine", workspace, Target.parse("rtx:sm89"), ADA)
+        TensorRtNetwork(trt, record, tmp_path / "unet.engine", (), workspace, Target.parse("rtx:sm89"), ADA)
