@@ -79,12 +79,10 @@ def build_tensorrt(
     trt = _load(target)
     log = error_log(trt)
     builder = trt.Builder(log)
-    network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, log)
     report("reading", 0, None)
     weights = MappedWeights(graph)
-    if not _parse(parser, graph, weights.tensors):
-        raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser, log)}")
+    # The parser owns what the network keeps of the graph itself, so it lives as long.
+    network, _parser = _read(trt, builder, log, target, graph, weights.tensors)
     _check_inputs(trt, network, graph, inputs)
     _let_attention_decompose(trt, network)
     config = _config(trt, builder, target, options)
@@ -138,11 +136,18 @@ def _network_flags(trt: Any) -> int:
     return 0 if strong is None else 1 << int(strong)
 
 
-def _parse(parser: Any, graph: Path, tensors: Sequence[tuple[str, int, int]]) -> bool:
-    # The weights are handed over at their addresses: the parser's own mapping can't be given back.
-    if not parser.load_model_proto(graph.read_bytes(), str(graph)):
-        return False
-    return all(parser.load_initializer(*tensor) for tensor in tensors) and bool(parser.parse_model_proto())
+def _read(
+    trt: Any, builder: Any, log: Any, target: Target, graph: Path, tensors: Sequence[tuple[str, int, int]]
+) -> tuple[Any, Any]:
+    """The network of a graph, and its parser; the weights are handed over at their addresses."""
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, log)
+    # The parser would map the weights by itself, but then nothing could be given back.
+    loaded = parser.load_model_proto(graph.read_bytes(), str(graph))
+    loaded = loaded and all(parser.load_initializer(*tensor) for tensor in tensors)
+    if not (loaded and parser.parse_model_proto()):
+        raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser, log)}")
+    return network, parser
 
 
 def _parser_errors(parser: Any, log: Any) -> str:
