@@ -227,6 +227,15 @@ def model_copy(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a hub to reach nor anything that was fetched from it before."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
 EMOJI_RESOLUTIONS = (128, 192)
 
 

@@ -72,6 +72,16 @@ def test_a_repeated_run_gives_identical_ranges_and_another_seed_others(
     assert _calibrate(emoji, table, PROMPTS, seed=1) != ranges
 
 
+def test_more_steps_only_widen(emoji: SourceModel, table: LayerTable, ranges: RangeTable) -> None:
+    """With trailing spacing every run begins at the last timestep, so its first step is that of one step."""
+    more = _calibrate(emoji, table, PROMPTS, steps=2)
+    assert (more.calibration.steps, ranges.calibration.steps) == (2, 1)
+    pairs = [(more[name], ranges[name]) for name in ranges.layers]
+    assert all(new | old == new for wide, narrow in pairs for new, old in zip(wide, narrow, strict=True))
+    assert sum(wide != narrow for wide, narrow in pairs) > len(pairs) / 2
+    assert more.bos == ranges.bos
+
+
 def test_more_prompts_only_widen(emoji: SourceModel, table: LayerTable, ranges: RangeTable) -> None:
     more = _calibrate(emoji, table, [*PROMPTS, *(f"prompt {number}" for number in range(6))])
     text = next(layer.name for layer in table if layer.reads_text)

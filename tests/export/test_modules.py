@@ -1,16 +1,19 @@
-"""Weights that do not fit their configuration, or are not finite, are refused by name."""
+"""Modules whose weights are all in memory, or one layer's at a time; bad weights are refused by name."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from mixdq.compiler.torch_stages import check_weights
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import ModelError
 from mixdq.configs.model_choice import ModelChoice
-from mixdq.export.modules import load_module
+from mixdq.export.layers import unet_inputs
+from mixdq.export.modules import UnetForExport, load_module, stream_module
 from mixdq.export.source import SourceModel, open_source
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -37,6 +40,37 @@ def test_a_component_loads_in_the_type_asked_for(emoji: SourceModel) -> None:
     vae = load_module(emoji, Component.VAE_DECODER, torch.float32)
     assert {parameter.dtype for parameter in vae.parameters()} == {torch.float32}
     assert not vae.training
+
+
+def _bytes_in_memory(module: nn.Module) -> int:
+    """Of the parameters; what is shared counts once."""
+    return sum(
+        {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in module.parameters()}.values()
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_streamed_module_computes_the_same_bits_and_keeps_no_weights(
+    dtype: torch.dtype, emoji: SourceModel
+) -> None:
+    torch.manual_seed(0)
+    inputs = unet_inputs(emoji, batch=2, height=16, width=16, dtype=dtype, device="cpu")
+    loaded = load_module(emoji, Component.UNET, dtype)
+    streamed = stream_module(emoji, Component.UNET, dtype)
+    shapes = {name: (each.shape, each.dtype) for name, each in loaded.named_parameters()}
+    wanted = UnetForExport(loaded)(**inputs)
+    for _ in range(2):
+        assert {name: (each.shape, each.dtype) for name, each in streamed.named_parameters()} == shapes
+        assert _bytes_in_memory(streamed) < _bytes_in_memory(loaded) / 1000
+        assert torch.equal(UnetForExport(streamed)(**inputs), wanted)
+
+
+def test_a_streamed_module_refuses_bad_weights_when_it_reads_them(model_copy: Path) -> None:
+    tensors = _tensors(model_copy)
+    tensors[NAME][1] = float("nan")
+    vae: Any = stream_module(_rewrite(model_copy, tensors), Component.VAE_DECODER, torch.float32)
+    with pytest.raises(ModelError, match=f"NaN or infinity in {NAME}"):
+        vae.decode(torch.zeros(1, 4, 4, 4))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

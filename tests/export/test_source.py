@@ -353,18 +353,14 @@ def test_of_a_pipeline_its_vae_alone_is_fetched(repository: Repository) -> None:
 
 
 @pytest.fixture
-def hub_copy(tmp_path: Path, model_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub_copy(tmp_path: Path, model_copy: Path, no_hub: None) -> Path:
     """The model as the hub's library keeps `someone/some-model`, with no hub to reach."""
-    import huggingface_hub.constants
-
     repository = tmp_path / "hub" / "models--someone--some-model"
     snapshot = repository / "snapshots" / ("0" * 40)
     snapshot.parent.mkdir(parents=True)
     model_copy.rename(snapshot)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(repository.parent))
     return snapshot
 
 
@@ -383,10 +379,7 @@ def test_where_both_precisions_are_present_the_fp16_weights_are_taken(hub_copy: 
     assert weights["vae"] == StoredWeights((plain,))
 
 
-def test_a_hub_id_without_a_hub_says_to_give_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+def test_a_hub_id_without_a_hub_says_to_give_a_folder(no_hub: None) -> None:
     with pytest.raises(ModelError, match=r"no weights for someone/some-model.*give its folder"):
         open_source(ModelChoice("someone/some-model"))
 
