@@ -19,11 +19,13 @@ def memory_need_mib(weight_bytes: int, profiles: int = 1) -> float:
     | INT8, 232 M | 233,272,960 | 1046 | 1900 |
     | INT8, 728 M | 732,190,336 | 2636 | 2757 |
     | FP16, 728 M | 1,456,020,736 | 3895 | 3999 |
-    | INT8, 2568 M (SDXL-Turbo) | 2,575,260,928 | 5273 | 5921 |
+    | INT8, 2568 M (SDXL-Turbo) | 2,575,260,928 | 5273 to 5654 | 5921 |
+    | INT8, SDXL-Turbo, 3 profiles | 2,575,260,928 | 6039 | 6521 |
     | FP16, 2568 M (SDXL-Turbo) | 5,136,312,832 | 9940 | 10317 |
 
     The builder holds one copy of all weights and, while it collects them for the engine, parts of a second.
-    The rest grows with the number of nodes, which is SDXL's here, and with each further resolution.
+    The rest grows with the number of nodes, which is SDXL's here, and with each further resolution. A build
+    uses one core: two side by side take the time of one, and each its own memory.
 
     Args:
         weight_bytes: of the graph's weights file.
