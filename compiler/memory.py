@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 import sys
@@ -26,6 +28,14 @@ def peak_mib() -> float:
                 return int(line.split()[1]) / 1024
     units_per_mib = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
+
+
+def give_back() -> None:
+    """Returns freed memory to the system, which the C library otherwise keeps for its next allocations."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc alone has it
+        trim(0)
 
 
 def reset_peak() -> None:

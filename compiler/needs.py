@@ -16,7 +16,7 @@ TORCH_MIB = 1200.0
 
 _LIBRARIES_MIB = 400.0
 _MIB = 1 << 20
-_ENGINE_FIXED_BYTES = 48_000_000  # what an engine holds besides its weights; measured on emoji-turbo's
+_ENGINE_FIXED_BYTES = 120_000_000  # what an engine holds besides its weights, each profile of it, at most
 _ACTIVATIONS_MIB = 2600.0  # of one picture of 512 pixels through SDXL's UNet in FP32; grows with its area
 _SDXL_CHANNELS, _SDXL_PIXELS = 320, 512**2
 
@@ -72,4 +72,5 @@ class Needs:
         """The size of an engine's file."""
         if target.backend is Backend.CPU:
             return 0
-        return self.graph_bytes(component, target.dialect) + _ENGINE_FIXED_BYTES
+        fixed = _ENGINE_FIXED_BYTES * self._profiles(component)
+        return self.graph_bytes(component, target.dialect) + fixed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,7 @@ class EnginePiece:
         resolution: pixels; None for engines that serve every resolution.
         graphs: the record of the stage that wrote its graph.
         engine: the record of the stage that built it.
+        stripped: whether it was built without its weights.
     """
 
     component: Component
@@ -73,6 +74,7 @@ class EnginePiece:
     resolution: int | None
     graphs: StageRecord
     engine: StageRecord
+    stripped: bool
 
     def record(self) -> EngineRecord:
         """The bundle's entry."""
@@ -85,12 +87,19 @@ class EnginePiece:
             target=str(self.target),
             resolution=self.resolution,
             file=own[0] if own else files[graph.graph],
-            weights=() if own else tuple(files[path] for path in graph.weights),
+            weights=self._weights(files, graph),
             builder=built.builder,
             built_for=built.built_for,
             inputs=graph.inputs,
             outputs=graph.outputs,
         )
+
+    def _weights(self, files: Mapping[str, FileRecord], graph: GraphRecord) -> tuple[FileRecord, ...]:
+        """What an engine loads beside itself; of one without weights the graph that fills it comes first."""
+        weights = tuple(files[path] for path in graph.weights)
+        if not self.engine.files:
+            return weights
+        return (files[graph.graph], *weights) if self.stripped else ()
 
 
 def make_bundle(

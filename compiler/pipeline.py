@@ -295,7 +295,7 @@ class _Maker:
                 "graph": [graphs.digest_of(path) for path in (record.graph, *record.weights)],
                 "builder": builder_facts(engine.target),
                 "profiles": self._profiles(record.inputs) if engine.resolution is None else [],
-                "options": [] if engine.target.backend is Backend.CPU else to_plain(recipe.build),
+                "stripped": recipe.build.strip_weights and engine.target.backend is not Backend.CPU,
                 "code": code_digest(_BUILDER_MODULES[engine.target.dialect], "mixdq.compiler.built"),
             }
 
@@ -336,8 +336,9 @@ class _Maker:
             }
 
         def call(done: Results) -> Call[Made]:
+            stripped = self._recipe.build.strip_weights
             pieces = [
-                EnginePiece(e.component, e.target, e.resolution, done[e.graphs], done[e.stage])
+                EnginePiece(e.component, e.target, e.resolution, done[e.graphs], done[e.stage], stripped)
                 for e in engines
             ]
             arguments = (self._recipe, self._source, self._work.root, pieces, self._out.root)

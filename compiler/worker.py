@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from mixdq.compiler.memory import peak_mib, reset_peak
+from mixdq.compiler.memory import give_back, peak_mib, reset_peak
 from mixdq.configs.errors import EXIT_INTERRUPTED, MachineError, MixdqError
 from mixdq.configs.extras import missing_extra
 
@@ -180,6 +180,7 @@ def serve() -> None:
     try:
         while True:
             connection.send_bytes(pickle.dumps(_perform(calls.get(), _reporter(connection))))
+            give_back()
     except KeyboardInterrupt:
         os._exit(EXIT_INTERRUPTED)
 

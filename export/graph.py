@@ -18,7 +18,10 @@ from typing import Any
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
+from onnx_ir.passes import common
 from onnxscript import optimizer
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules import common as rules
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.export import Dim
@@ -34,6 +37,22 @@ from mixdq.export.source import SourceModel
 OPSET = 23
 """Native Attention (23) and GroupNormalization (21): a third fewer nodes than opset 20, read by ONNX Runtime
 1.23 and TensorRT for RTX 1.7; FP16 scales of Q/DQ need 19."""
+
+_RULES = (
+    rules.mul_by_1_rule,
+    rules.div_by_1_rule,
+    rules.add_0_rule,
+    rules.sub_0_rule,
+    rules.no_op_cast_rule,
+    rules.cast_cast_rule,
+    rules.no_op_expand_rule,
+    rules.no_op_transpose_rule,
+    rules.transpose_transpose_rule,
+    rules.reshape_reshape_rule,
+    rules.unsqueeze_unsqueeze_rule,
+    rules.squeeze_reshape_1d_rule,
+    rules.materialize_reshape_shape_rule,
+)
 
 # torch.export takes equal sides for one symbol, so the example's sides differ.
 _UNITS_HIGH, _UNITS_WIDE = 4, 6
@@ -89,7 +108,7 @@ def export_component(
         model = _export(example, component, report)
     strip_weights(model, example.network, example.buffers)
     report("folding constants")
-    optimizer.optimize_ir(model)
+    _simplify(model)
     fold_transposes(model)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
@@ -120,6 +139,24 @@ def _export(example: _Example, component: Component, report: Callable[[str], Non
     assert program is not None
     model: ir.Model = program.model
     return model
+
+
+def _simplify(model: ir.Model) -> None:
+    """Folds constants and drops what does nothing, as the exporter's `optimize` does, in a fifth of the time.
+
+    Most of that one's goes into looking for slices to merge, of which there are none here.
+    """
+    common.InlinePass()(model)
+    for _ in range(2):
+        optimizer.fold_constants_ir(model, onnx_shape_inference=True)
+        rewrite(model, _RULES)
+    ir.passes.Sequential(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 def _fake(source: SourceModel, component: Component, dtype: torch.dtype) -> nn.Module:
