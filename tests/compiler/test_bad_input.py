@@ -56,6 +56,12 @@ def half_written(folder: Path) -> list[Path]:
         (("--protect", "conv_in", "--no-protect"), r"exclude each other"),
         (("--plan", "no/plan.yaml"), r"no/plan.yaml does not exist"),
         (("--ranges", "no/ranges.json"), r"no/ranges.json does not exist"),
+        (("--ranges", "no/ranges.json", "--seed", 0), r"--ranges excludes --prompts, .*--seed"),
+        (("--weights", "no-such-folder/"), r"there is no model 'no-such-folder/'"),
+        (("--weights", "synthetic:x"), r"'synthetic:x' names no seed"),
+        (("--lora", "no.safetensors:0.5"), r"there is no LoRA 'no\.safetensors:0\.5'"),
+        (("--vae-precision", "float16"), r"needs an FP16-safe VAE.*--vae"),
+        (("--scheduler", "ddim"), r"there is no scheduler 'ddim'; choose euler_ancestral"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_written(
@@ -143,9 +149,31 @@ def test_a_broken_model_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_with_nan_are_refused_by_name(
+def test_weights_that_do_not_fit_are_refused_before_the_long_work(
     tiny_model: Path, tmp_path: Path, mixdq_compile: Command
 ) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    path = model / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    del tensors["conv_out.bias"]
+    tensors["conv_out.weight"] = tensors["conv_out.weight"][:1]
+    save_file({**tensors, "conv_on.bias": np.zeros(1)}, path, metadata={"format": "pt"})
+    done = mixdq_compile("run", model, "--out", tmp_path / "out", "--resolution", 64)
+    wrong = r"conv_out\.weight \[1, 32, 3, 3\] instead of \[4, 32, 3, 3\] \(1 in all\)"
+    assert_refused(
+        done,
+        r"unet does not fit .*unet/config\.json: missing conv_out\.bias \(1 in all\); "
+        rf"unknown conv_on\.bias \(1 in all\); wrongly shaped {wrong}",
+    )
+    assert "calibrate" not in done.stderr
+    assert "export" not in done.stderr
+
+
+def test_weights_with_nan_are_refused_by_name(
+    tiny_model: Path, tiny_run: Path, tmp_path: Path, mixdq_compile: Command
+) -> None:
+    """The folder of a run on the same configurations spares the exports."""
+    shutil.copytree(tiny_run / "work", tmp_path / "out" / "work")
     model = shutil.copytree(tiny_model, tmp_path / "model")
     path = model / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)

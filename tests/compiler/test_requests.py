@@ -85,6 +85,14 @@ def test_a_shipped_models_name_means_it_even_beside_a_folder_of_that_name(
     assert (folder["model"], len(folder["layers"])) == ("mine", 1)
 
 
+def test_the_layers_of_sdxl_turbo_are_listed_without_its_weights(mixdq_compile: Command) -> None:
+    done = mixdq_compile("layers", "sdxl-turbo", env={"HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "794 layers: 51 convolution, 743 linear; 420 content, 374 quality; 2,565,880,320 weights"
+    )
+
+
 # Calibration.
 
 
