@@ -11,13 +11,14 @@ READY := $(VENV)/.ready
 
 # TensorRT for RTX has wheels for Linux on x86-64; elsewhere the demo leaves its engines out and says so.
 comma := ,
-EXTRAS ?= dev$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),$(comma)rtx)
+EXTRAS ?= dev$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),$(comma)rtx$(comma)tensorrt-api)
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test test-full check format clean
 
 help:
 	@echo "make demo    compile emoji-turbo, draw eight prompts, report (build/demo)"
-	@echo "make test    all tests"
+	@echo "make test    all tests but those of the full size"
+	@echo "make test-full  SDXL-Turbo at its full size, synthetic weights (16 GB of disk, 13 GB of memory)"
 	@echo "make check   lint, format, types, import rules"
 	@echo "make format  apply the format and the safe fixes"
 	@echo "make clean   remove what make made, .venv included"
@@ -29,6 +30,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-full: $(READY)
+	$(BIN)/python -m pytest -m full
 
 check: $(READY)
 	$(BIN)/ruff check .
