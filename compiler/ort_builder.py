@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mixdq.compiler.built import Built
 from mixdq.compiler.worker import Report
-from mixdq.configs.bundle import TensorSpec
+from mixdq.configs.bundle import SYMBOLIC, TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
 from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
 
@@ -61,11 +61,16 @@ def check_onnxruntime(
         ("inputs", session.get_inputs(), inputs),
         ("outputs", session.get_outputs(), outputs),
     ):
-        got = {arg.name: (_TYPES.get(arg.type, arg.type), tuple(arg.shape)) for arg in found}
+        got = {arg.name: (_TYPES.get(arg.type, arg.type), _sizes(arg)) for arg in found}
         wanted = {spec.name: (spec.dtype, spec.shape) for spec in expected}
         if got != wanted:
             raise GraphError(f"{graph.name} has the {what} {got}, expected {wanted}; export the model again")
     return Built(f"onnxruntime {onnxruntime.__version__}", "cpu")
+
+
+def _sizes(arg: onnxruntime.NodeArg) -> tuple[int, ...]:
+    """A tensor's shape; ONNX Runtime gives a symbolic size by its name, or as None."""
+    return tuple(size if isinstance(size, int) else SYMBOLIC for size in arg.shape)
 
 
 def _open(graph: Path) -> onnxruntime.InferenceSession:

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from onnx.parser import parse_model
 
 from mixdq.compiler.ort_builder import check_onnxruntime
-from mixdq.configs.bundle import TensorSpec
+from mixdq.configs.bundle import SYMBOLIC, TensorSpec
 from mixdq.configs.errors import GraphError
 
 X = (TensorSpec("x", "float32", (1, 16)),)
@@ -38,6 +38,19 @@ def test_a_graph_with_its_weights_is_an_engine_for_the_cpu(tmp_path: Path) -> No
     built = check_onnxruntime(silent, product(tmp_path), X, Y)
     assert built.builder.startswith("onnxruntime 1.")
     assert built.built_for == "cpu"
+
+
+def test_symbolic_sizes_are_expected_without_their_names(tmp_path: Path) -> None:
+    graph = tmp_path / "net.onnx"
+    model = parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]>
+        net (float[1,width] x) => (float[1,width] y) { y = Neg (x) }"""
+    )
+    onnx.save(model, graph)
+    x, y = TensorSpec("x", "float32", (1, SYMBOLIC)), TensorSpec("y", "float32", (1, SYMBOLIC))
+    assert check_onnxruntime(silent, graph, (x,), (y,)).built_for == "cpu"
+    with pytest.raises(GraphError, match=r"net\.onnx has the inputs .*-1.* expected .*16"):
+        check_onnxruntime(silent, graph, (TensorSpec("x", "float32", (1, 16)),), (y,))
 
 
 @pytest.mark.parametrize(
