@@ -15,6 +15,7 @@ from mixdq.configs.model_choice import ModelChoice
 from mixdq.export.hub import WEIGHT_STEMS
 from mixdq.export.modules import load_module
 from mixdq.export.source import SourceModel, open_architecture, open_source
+from mixdq.export.weight_choice import choose_weights
 from mixdq.export.weights.checkpoint import CheckpointWeights
 from mixdq.export.weights.files import StoredWeights
 from mixdq.export.weights.lora import FusedWeights
@@ -78,12 +79,15 @@ def test_a_folder_without_the_variant_is_refused(model_copy: Path) -> None:
         open_source(ModelChoice(str(model_copy), variant="fp16"))
 
 
-def test_one_file_is_a_checkpoint_of_all_components(model_copy: Path) -> None:
-    """A component alone is none, and the error says so."""
+def test_one_file_is_a_checkpoint_of_all_components(emoji: SourceModel, model_copy: Path) -> None:
     file = model_copy / "unet" / "diffusion_pytorch_model.safetensors"
+    choice = ModelChoice("emoji-turbo", weights=str(file))
+    assert choose_weights(choice, emoji.folder, emoji.configs) == {
+        part: CheckpointWeights(file, part, emoji.folder) for part in WEIGHT_STEMS
+    }
+    # The UNet alone is none, and the error says so.
     with pytest.raises(ModelError, match=r"not a checkpoint of SDXL in its original layout"):
-        open_source(ModelChoice("emoji-turbo", weights=str(file)))
-    assert CheckpointWeights(file, "unet", model_copy).digest() != StoredWeights((file,)).digest()
+        open_source(choice)
 
 
 def test_a_lora_changes_the_unet_and_the_identity_but_no_graph(emoji: SourceModel, tmp_path: Path) -> None:
