@@ -109,7 +109,7 @@ def build(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target", help="What to build for; repeat it. [default: what the folder was made for]"
+            "--target", help="What to build for; repeat it. (default: what the folder was made for)"
         ),
     ] = None,
     jobs: o.Jobs = None,
@@ -158,7 +158,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", help="Pixels to compare at. [default: the bundle's smallest]"),
+        typer.Option("--resolution", help="Pixels to compare at. (default: the bundle's smallest)"),
     ] = None,
     prompt: Annotated[str, typer.Option("--prompt", help="What to draw.")] = "a photo of a cat",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the noise.")] = 0,

@@ -27,6 +27,9 @@ DEFAULT_BITS = 8
 DEFAULT_SEED = 0
 _USUAL_STEPS = {SchedulerKind.EULER_ANCESTRAL: 1, SchedulerKind.LCM: 4, SchedulerKind.EULER: 8}
 
+_MODEL, _PLAN = "The model", "The precision plan"
+_CALIBRATION, _ENGINES = "Calibration", "Engines"
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -39,105 +42,184 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         help="A diffusers folder, one safetensors checkpoint, a hub id, or `synthetic[:SEED]`. "
-        "[default: the model's own]",
+        "(default: the model's own)",
+        rich_help_panel=_MODEL,
     ),
 ]
 Variant = Annotated[
     str | None,
-    typer.Option("--variant", help="Of the weights' file names: fp16. [default: fp16 if it is there]"),
+    typer.Option(
+        "--variant",
+        help="Of the weights' file names: fp16. (default: fp16 if it is there)",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Vae = Annotated[
     str | None,
-    typer.Option("--vae", help="Another AutoencoderKL (the FP16-safe one, say): folder or hub id."),
+    typer.Option(
+        "--vae",
+        help="Another AutoencoderKL (the FP16-safe one, say): folder or hub id.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Precisions = Annotated[
     str,
-    typer.Option("--vae-precision", help="float32, bfloat16, or float16 with an FP16-safe VAE."),
+    typer.Option(
+        "--vae-precision", help="float32, bfloat16, or float16 with an FP16-safe VAE.", rich_help_panel=_MODEL
+    ),
 ]
 Loras = Annotated[
     list[str] | None,
-    typer.Option("--lora", help="A LoRA to fuse into the UNet, FILE or FILE:SCALE; repeat it."),
+    typer.Option(
+        "--lora", help="A LoRA to fuse into the UNet, FILE or FILE:SCALE; repeat it.", rich_help_panel=_MODEL
+    ),
 ]
 Sampler = Annotated[
     str | None,
-    typer.Option("--scheduler", help="euler_ancestral, euler or lcm. [default: the model's own]"),
+    typer.Option(
+        "--scheduler",
+        help="euler_ancestral, euler or lcm. (default: the model's own)",
+        rich_help_panel=_MODEL,
+    ),
 ]
 LayoutName = Annotated[
-    Layout, typer.Option("--layout", help="One engine a resolution, or one for all with symbolic sizes.")
+    Layout,
+    typer.Option(
+        "--layout",
+        help="One engine a resolution, or one for all with symbolic sizes.",
+        rich_help_panel=_ENGINES,
+    ),
 ]
 TimingCache = Annotated[
     Path | None,
-    typer.Option("--timing-cache", help="TensorRT's timings: read if it is there, and written."),
+    typer.Option(
+        "--timing-cache",
+        help="TensorRT's timings: read if it is there, and written.",
+        rich_help_panel=_ENGINES,
+    ),
 ]
 StripWeights = Annotated[
-    bool, typer.Option("--strip-weights", help="TensorRT engines without weights, which one file holds.")
+    bool,
+    typer.Option(
+        "--strip-weights",
+        help="TensorRT engines without weights, which one file holds.",
+        rich_help_panel=_ENGINES,
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.")]
 Targets = Annotated[
     list[str] | None,
     typer.Option(
-        "--target", help="cpu, tensorrt, or rtx:sm75, sm80, sm86, sm89, sm120; repeat it. [default: cpu]"
+        "--target",
+        help="cpu, tensorrt, or rtx:sm75, sm80, sm86, sm89, sm120; repeat it. (default: cpu)",
+        rich_help_panel=_ENGINES,
     ),
 ]
 Resolutions = Annotated[
     list[int] | None,
-    typer.Option("--resolution", help="Pixels; repeat it. [default: those of the model's preset]"),
+    typer.Option(
+        "--resolution",
+        help="Pixels; repeat it. (default: those of the model's preset)",
+        rich_help_panel=_ENGINES,
+    ),
 ]
 Batch = Annotated[int, typer.Option("--batch", help="Images that an engine makes at once.")]
 Work = Annotated[
     Path | None,
     typer.Option(
-        "--work", help="Folder of the export and ranges; share it between plans. [default: OUT/work]"
+        "--work",
+        help="Folder of the export and ranges; share it between plans. (default: OUT/work)",
+        rich_help_panel=_ENGINES,
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", help="Stages at work side by side. [default: 2, or 1 on one core]")
+    int | None, typer.Option("--jobs", help="Stages at work side by side. (default: 2, or 1 on one core)")
 ]
 PlanFile = Annotated[
-    Path | None, typer.Option("--plan", help="A plan.yaml; instead of the options of a uniform plan.")
+    Path | None,
+    typer.Option(
+        "--plan", help="A plan.yaml; instead of the options of a uniform plan.", rich_help_panel=_PLAN
+    ),
 ]
-WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="2 to 8, or 16 for FP16. [default: 8]")]
+WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="2 to 8, or 16 for FP16. (default: 8)")]
 ActivationBits = Annotated[
-    int | None, typer.Option("--activation-bits", help="8, or 16 for FP16. [default: 8]")
+    int | None,
+    typer.Option(
+        "--activation-bits",
+        help="8, or 16 for FP16. (default: 8)",
+        rich_help_panel=_PLAN,
+        rich_help_panel=_PLAN,
+    ),
 ]
 Keep = Annotated[list[str] | None, typer.Option("--keep", help="A layer that stays FP16; repeat it.")]
 Protect = Annotated[
     list[str] | None,
-    typer.Option("--protect", help="A layer whose activation stays FP16; repeat it. [default: the preset's]"),
+    typer.Option(
+        "--protect",
+        help="A layer whose activation stays FP16; repeat it. (default: the preset's)",
+        rich_help_panel=_PLAN,
+        rich_help_panel=_PLAN,
+    ),
 ]
 NoProtect = Annotated[bool, typer.Option("--no-protect", help="Protect no layer, not even the preset's.")]
 NoBosAware = Annotated[
-    bool, typer.Option("--no-bos-aware", help="Quantize token 0 of the text with the others.")
+    bool,
+    typer.Option(
+        "--no-bos-aware",
+        help="Quantize token 0 of the text with the others.",
+        rich_help_panel=_PLAN,
+        rich_help_panel=_PLAN,
+    ),
 ]
 NoSplit = Annotated[
-    bool, typer.Option("--no-split-shortcuts", help="Quantize shortcuts over both halves at once.")
+    bool,
+    typer.Option(
+        "--no-split-shortcuts", help="Quantize shortcuts over both halves at once.", rich_help_panel=_PLAN
+    ),
 ]
 Prompts = Annotated[
-    Path | None, typer.Option("--prompts", help="Calibration prompts, one a line. [default: the preset's]")
+    Path | None,
+    typer.Option(
+        "--prompts",
+        help="Calibration prompts, one a line. (default: the preset's)",
+        rich_help_panel=_CALIBRATION,
+    ),
 ]
 PromptCount = Annotated[
     int | None,
-    typer.Option("--prompt-count", help="How many of the prompts to run. [default: all]"),
+    typer.Option(
+        "--prompt-count", help="How many of the prompts to run. (default: all)", rich_help_panel=_CALIBRATION
+    ),
 ]
 CalibrationResolutions = Annotated[
     list[int] | None,
     typer.Option(
         "--calibration-resolution",
-        help="Pixels to run the prompts at; repeat it. [default: the resolutions compiled]",
+        help="Pixels to run the prompts at; repeat it. (default: the resolutions compiled)",
+        rich_help_panel=_CALIBRATION,
     ),
 ]
 CalibrationSteps = Annotated[
     int | None,
     typer.Option(
-        "--calibration-steps", help="Denoising steps to run. [default: 1; 4 for LCM, 8 for plain SDXL]"
+        "--calibration-steps",
+        help="Denoising steps to run. (default: 1; 4 for LCM, 8 for plain SDXL)",
+        rich_help_panel=_CALIBRATION,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", help="Seed of the calibration's noise, 0 to 2147483647. [default: 0]"),
+    typer.Option(
+        "--seed",
+        help="Seed of the calibration's noise, 0 to 2147483647. (default: 0)",
+        rich_help_panel=_CALIBRATION,
+    ),
 ]
 Ranges = Annotated[
-    Path | None, typer.Option("--ranges", help="A ranges.json, instead of running the prompts.")
+    Path | None,
+    typer.Option(
+        "--ranges", help="A ranges.json, instead of running the prompts.", rich_help_panel=_CALIBRATION
+    ),
 ]
 
 
