@@ -123,13 +123,14 @@ Resolutions = Annotated[
         rich_help_panel=_ENGINES,
     ),
 ]
-Batch = Annotated[int, typer.Option("--batch", help="Images that an engine makes at once.")]
+Batch = Annotated[
+    int, typer.Option("--batch", help="Images that an engine makes at once.", rich_help_panel=_ENGINES)
+]
 Work = Annotated[
     Path | None,
     typer.Option(
         "--work",
         help="Folder of the export and ranges; share it between plans. (default: OUT/work)",
-        rich_help_panel=_ENGINES,
     ),
 ]
 Jobs = Annotated[
@@ -141,33 +142,38 @@ PlanFile = Annotated[
         "--plan", help="A plan.yaml; instead of the options of a uniform plan.", rich_help_panel=_PLAN
     ),
 ]
-WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="2 to 8, or 16 for FP16. (default: 8)")]
+WeightBits = Annotated[
+    int | None,
+    typer.Option("--weight-bits", help="2 to 8, or 16 for FP16. (default: 8)", rich_help_panel=_PLAN),
+]
 ActivationBits = Annotated[
     int | None,
     typer.Option(
         "--activation-bits",
         help="8, or 16 for FP16. (default: 8)",
         rich_help_panel=_PLAN,
-        rich_help_panel=_PLAN,
     ),
 ]
-Keep = Annotated[list[str] | None, typer.Option("--keep", help="A layer that stays FP16; repeat it.")]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="A layer that stays FP16; repeat it.", rich_help_panel=_PLAN),
+]
 Protect = Annotated[
     list[str] | None,
     typer.Option(
         "--protect",
         help="A layer whose activation stays FP16; repeat it. (default: the preset's)",
         rich_help_panel=_PLAN,
-        rich_help_panel=_PLAN,
     ),
 ]
-NoProtect = Annotated[bool, typer.Option("--no-protect", help="Protect no layer, not even the preset's.")]
+NoProtect = Annotated[
+    bool, typer.Option("--no-protect", help="Protect no layer, not even the preset's.", rich_help_panel=_PLAN)
+]
 NoBosAware = Annotated[
     bool,
     typer.Option(
         "--no-bos-aware",
         help="Quantize token 0 of the text with the others.",
-        rich_help_panel=_PLAN,
         rich_help_panel=_PLAN,
     ),
 ]
