@@ -39,7 +39,7 @@ class SourceModel:
         choice: what was asked for.
         folder: the diffusers folder of configurations and tokenizers.
         identity: name, and digest of configurations, tokenizers and weights.
-        architecture: digest of the configurations alone: what exported graphs depend on.
+        architecture: digest of the networks' configurations alone: what exported graphs depend on.
         configs: the components' configurations, by subfolder.
         weights: where the components' weights are, by subfolder; empty if they were not asked for.
     """
@@ -152,8 +152,9 @@ def open_architecture(choice: ModelChoice) -> SourceModel:
     if choice.scheduler is not None:
         configs["scheduler"] = with_scheduler(configs["scheduler"], choice.scheduler)
     check_configs(folder, config_files, configs)
-    architecture = sha256_of_text(json.dumps([configs, choice.vae_precision], sort_keys=True))
-    digest = hashlib.sha256(architecture.encode())
+    networks = {name: config for name, config in configs.items() if name != "scheduler"}
+    architecture = sha256_of_text(json.dumps([networks, choice.vae_precision], sort_keys=True))
+    digest = hashlib.sha256(json.dumps([architecture, configs["scheduler"]], sort_keys=True).encode())
     for name in _TOKENIZERS:
         _tokenizer_ids(folder, name)
         for path in _tokenizer_files(folder, name):
