@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import BundleError
 from mixdq.configs.files import write_text
+from mixdq.configs.machine import describe_machine
 
 REPORT_FILE = "report.json"
 _PACKAGES = (
@@ -107,12 +106,7 @@ def write_report(out: Path, outcome: Outcome, seconds: float) -> None:
         weights=_stored_weights(out, fp16_bytes=2 * outcome.results["weights"].value[Component.UNET]),
         engines=_engines(Bundle.read(out)),
         versions=tuple(installed_version(name) for name in _PACKAGES),
-        machine={
-            "processor": _processor(),
-            "cores": str(os.cpu_count()),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        machine=describe_machine(),
     )
     write_text(out / REPORT_FILE, to_json(report))
 
@@ -141,10 +135,3 @@ def _engines(bundle: Bundle) -> tuple[EngineFigures, ...]:
         )
         for engine in bundle.engines
     )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -41,6 +41,10 @@ class RequestError(MixdqError):
     """A request for a picture that the loaded bundle can't make."""
 
 
+class EvaluationError(MixdqError):
+    """Pictures, tables or weights that can't be measured or compared: incomplete, damaged, or not alike."""
+
+
 class StorageError(MixdqError):
     """A file that could not be read or written: disk full, no permission, no such folder."""
 

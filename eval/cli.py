@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from mixdq.configs.console import run_app
+from mixdq.eval import cli_compare, cli_images, cli_quality, cli_speed
 
 app = typer.Typer(
     name="mixdq-eval",
@@ -17,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for part in (cli_images, cli_quality, cli_speed, cli_compare):
+    app.add_typer(part.app)
 
 
 @app.callback()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mixdq.compiler.worker import Report, run_in_child
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import MixdqError, TargetError
-from mixdq.configs.gpu import find_gpu
+from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.target import Backend, Target
 from mixdq.eval.selftest_report import (
     Outcome,
@@ -67,8 +65,8 @@ def selftest(root: Path, targets: Sequence[str], drawing: Drawing, report: Repor
         prompt=drawing.prompt,
         seed=drawing.seed,
         rounds=drawing.rounds,
-        machine=_machine(),
-        versions=_versions(),
+        machine=describe_machine(),
+        versions=installed_versions(*_PACKAGES),
         results=tuple(results),
     )
 
@@ -119,22 +117,3 @@ class _Tester:
             host_mib=done.peak_mib,
             gpu_mib=done.value.gpu_mib,
         )
-
-
-def _machine() -> dict[str, str]:
-    gpu = find_gpu()
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": f"Python {platform.python_version()}",
-        "gpu": "no GPU" if gpu is None else f"{gpu.name} (sm{gpu.sm})",
-    }
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
