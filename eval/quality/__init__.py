@@ -1,0 +1,1 @@
+"""How good pictures are: distances between sets, similarity of pairs, scores against prompts."""

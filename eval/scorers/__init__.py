@@ -1,0 +1,1 @@
+"""Learned scorers whose weights the user brings: CLIP, ImageReward, LPIPS."""

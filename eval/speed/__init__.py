@@ -1,0 +1,1 @@
+"""Time and memory, each configuration in a process of its own."""
