@@ -1,1 +1,1 @@
-"""The small dual encoder that scores emoji against their prompts: its network, training and shipped weights."""
+"""The dual encoder that scores emoji against their prompts: its network, training and shipped weights."""
