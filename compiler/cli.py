@@ -22,7 +22,7 @@ from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.torch_stages import CalibrationOrder, find_ranges
 from mixdq.compiler.verify import in_words
 from mixdq.compiler.verify import verify as verify_bundle
-from mixdq.configs.console import run_app
+from mixdq.configs.console import run_app, stdout_console
 from mixdq.configs.precision import FP16
 from mixdq.configs.target import Layout
 from mixdq.export.source import SourceModel, open_source
@@ -166,7 +166,7 @@ def verify(
     """Check a bundle: digests, form of the graphs, the quantized UNet against full precision."""
     with terminal_watch(Console(stderr=True)) as watch:
         found = verify_bundle(folder, resolution=resolution, prompt=prompt, seed=seed, report=watch.step)
-    console = Console()
+    console = stdout_console()
     for part in in_words(found):
         console.print(part, soft_wrap=isinstance(part, str))
 

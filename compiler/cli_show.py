@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from mixdq.compiler import options as o
 from mixdq.compiler.inspect import inspect as describe
@@ -22,6 +22,7 @@ from mixdq.compiler.text_embedding import shown_prompts
 from mixdq.compiler.text_statistics import TextStatistics
 from mixdq.compiler.torch_stages import find_embeddings, find_layers
 from mixdq.configs.bundle import Bundle
+from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.model_choice import ModelChoice
@@ -46,7 +47,7 @@ def layers(
             json.dumps({"model": table.model.name, "digest": table.digest, "layers": table.rows()}, indent=1)
         )
         return
-    console = Console()
+    console = stdout_console()
     for part in layer_tables(table):
         console.print(part, soft_wrap=isinstance(part, str))
 
@@ -94,7 +95,7 @@ def inspect(
     ] = None,
 ) -> None:
     """Show a model, bundle, plan, range table, layer table or ONNX graph at a glance."""
-    console = Console()
+    console = stdout_console()
     for part in _show_model(path, weights) if _is_model(path) else describe(Path(path), timings=timings):
         console.print(part)
     if text_statistics is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
+from rich.console import Console
 
 from mixdq.configs.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, MixdqError
 from mixdq.configs.extras import missing_extra
@@ -15,6 +17,16 @@ from mixdq.configs.extras import missing_extra
 # Writing to a file that is open gives an error without the file's name.
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _INTERRUPTED = "interrupted; nothing half-written was left, and the same command resumes"
+
+
+_WIDTH_OF_A_FILE = 200
+"""Columns of a table that is written into a file or a pipe: rich takes 80 there and cuts names."""
+
+
+def stdout_console() -> Console:
+    """The console for results, as wide as the terminal, or as `COLUMNS` says."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if known else _WIDTH_OF_A_FILE)
 
 
 def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:

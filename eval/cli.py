@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
-from mixdq.configs.console import run_app
+from mixdq.configs.console import run_app, stdout_console
 from mixdq.eval import cli_compare, cli_images, cli_quality, cli_speed
 
 app = typer.Typer(
@@ -37,7 +36,7 @@ def demo(
     # The compiler's libraries take seconds to import: not for --help.
     from mixdq.eval.demo import demo as run_demo
 
-    console = Console()
+    console = stdout_console()
     report = run_demo(model, out, seed, console)
     console.print(report.table())
     console.print(f"pictures: {out / 'samples.png'}   figures: {out / 'report.json'}", highlight=False)
@@ -62,7 +61,7 @@ def agreement(
     report = measure_bundle(bundle, model, resolution=size, prompt=prompt, seed=seed)
     if json is not None:
         report.write(json)
-    Console().print(report.table())
+    stdout_console().print(report.table())
 
 
 @app.command()
@@ -83,7 +82,7 @@ def selftest(
     from mixdq.eval.selftest import Drawing
     from mixdq.eval.selftest import selftest as run_selftest
 
-    console = Console()
+    console = stdout_console()
     with console.status("") as status:
         drawing = Drawing(prompt, seed, rounds)
         report = run_selftest(bundle, target or (), drawing, lambda phase, done, total: status.update(phase))
