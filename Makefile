@@ -18,7 +18,7 @@ EXTRAS ?= dev$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),$(comma
 help:
 	@echo "make demo    compile emoji-turbo, draw eight prompts, report (build/demo)"
 	@echo "make test    all tests but those of the full size"
-	@echo "make test-full  SDXL-Turbo at its full size, synthetic weights (16 GB of disk, 13 GB of memory)"
+	@echo "make test-full  SDXL-Turbo at its full size, synthetic weights (27 GB of disk, 13 GB of memory)"
 	@echo "make check   lint, format, types, import rules"
 	@echo "make format  apply the format and the safe fixes"
 	@echo "make clean   remove what make made, .venv included"
