@@ -46,6 +46,19 @@ def check_device(device: str, batch: int) -> None:
         raise MachineError(f"torch can't compute on {device!r} here: {reason}; use --device cpu") from error
 
 
+def check_pairs(images: int, prompts: int) -> None:
+    """Refuses pictures without prompts, prompts without pictures, and nothing at all.
+
+    Raises:
+        EvaluationError: the numbers differ, or both are 0.
+    """
+    if images != prompts or not images:
+        raise EvaluationError(
+            f"each picture needs its own prompt: {images} pictures and {prompts} prompts were given; give as "
+            "many of each"
+        )
+
+
 def slices(count: int, batch: int) -> Iterator[slice]:
     """`count` things, `batch` at a time."""
     for start in range(0, count, batch):

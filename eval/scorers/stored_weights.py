@@ -33,6 +33,35 @@ class StoredWeights:
     sha256: str
     tensors: Mapping[str, torch.Tensor]
 
+    def shape(self, name: str, rank: int, model: str) -> tuple[int, ...]:
+        """The shape of a tensor that every `model` has, of `rank` dimensions.
+
+        Raises:
+            EvaluationError: there is none, or it has another rank.
+        """
+        if name not in self.tensors:
+            raise EvaluationError(
+                f"{self.path} is no {model}: it holds no tensor {name}; its first ones are "
+                f"{', '.join(sorted(self.tensors)[:3]) or 'none'}"
+            )
+        shape = tuple(self.tensors[name].shape)
+        if len(shape) != rank:
+            raise EvaluationError(
+                f"{self.path} is no {model}: {name} has the shape {list(shape)}, not {rank} dimensions"
+            )
+        return shape
+
+    def layers(self, prefix: str, model: str) -> int:
+        """How many layers are numbered after a prefix: `blocks.` counts `blocks.0.…`, `blocks.1.…`.
+
+        Raises:
+            EvaluationError: there is none.
+        """
+        found = {name[len(prefix) :].split(".")[0] for name in self.tensors if name.startswith(prefix)}
+        if not found:
+            raise EvaluationError(f"{self.path} is no {model}: it holds no tensor {prefix}0.…")
+        return len(found)
+
 
 def read_weights(path: Path, how_to_get: str) -> StoredWeights:
     """Opens a `.safetensors` file or one that `torch.save` wrote; runs no code that a pickle holds.
