@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,18 +43,7 @@ def read_set(folder: Path) -> ImageSet:
         )
     images = ImageSet.read(folder)
     _check_list(folder, images)
-    _refuse(
-        folder,
-        "pictures that the manifest does not name",
-        sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in _PICTURES
-            and not path.name.startswith(".")
-            and path.name not in {record.file for record in images.images}
-        ),
-        "move them away",
-    )
+    refuse_strangers(folder, {record.file for record in images.images})
     again = "draw them again: the `mixdq-eval images` command that made the folder redraws what is damaged"
     files = [(record, folder / record.file) for record in images.images]
     _refuse(folder, "missing pictures", (r.file for r, path in files if not path.is_file()), again)
@@ -82,6 +71,26 @@ def load_image(folder: Path, record: ImageRecord) -> Image.Image:
             return picture.convert("RGB")
     except _FAULTS as error:
         raise EvaluationError(f"{path} can't be decoded as a picture: {error}; draw it again") from error
+
+
+def refuse_strangers(folder: Path, files: Collection[str]) -> None:
+    """Refuses a folder with pictures that have other names than `files`.
+
+    Hidden files and files that are no pictures are let be.
+
+    Raises:
+        EvaluationError: names them.
+    """
+    _refuse(
+        folder,
+        "pictures that belong to no set here",
+        sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.suffix.lower() in _PICTURES and not path.name.startswith(".") and path.name not in files
+        ),
+        "move them away",
+    )
 
 
 def fault_of(path: Path, side: int) -> str | None:

@@ -104,7 +104,7 @@ def test_a_picture_of_another_size_is_named_with_both_sizes(image_set: Path) -> 
 
 def test_a_picture_that_the_manifest_does_not_name_is_reported(image_set: Path) -> None:
     Image.new("RGB", (16, 16)).save(image_set / "10.PNG")
-    with pytest.raises(EvaluationError, match=r"does not name: 10\.PNG; move"):
+    with pytest.raises(EvaluationError, match=r"belong to no set here: 10\.PNG; move"):
         read_set(image_set)
 
 
