@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
 from statistics import median, quantiles
 from time import perf_counter
 
@@ -11,6 +12,24 @@ from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT
 from mixdq.runtime.engine import Array, Engine
+
+
+@plain_dataclass(frozen=True, slots=True)
+class Spread:
+    """How some measured values lie, in their own unit; between two of them linearly."""
+
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    p95: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of at least two values."""
+        lower, _, upper = quantiles(values, n=4, method="inclusive")
+        p95 = quantiles(values, n=20, method="inclusive")[-1]
+        return cls(median(values), lower, upper, p95, len(values))
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -55,5 +74,5 @@ def noise_for(engine: Engine, seed: int) -> dict[str, Array]:
 
 
 def _timing(values: list[float]) -> Timing:
-    lower, _, upper = quantiles(values, n=4, method="inclusive")
-    return Timing(median(values), lower, upper, len(values))
+    found = Spread.of(values)
+    return Timing(found.median, found.lower_quartile, found.upper_quartile, found.count)

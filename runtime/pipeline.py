@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
 from typing import Self, TypeAlias, overload
 
 import numpy as np
@@ -20,18 +23,37 @@ from mixdq.runtime.tokenizer import PromptTokenizer
 Prompts: TypeAlias = list[str] | tuple[str, ...]
 
 
+class Stage(StrEnum):
+    """A part of the way from prompts to pictures, done once a batch.
+
+    `TEXT`: tokenizers and text encoders. `UNET`: noise and all denoising steps. `VAE`: the decoder, up to
+    pictures of 8 bits.
+    """
+
+    TEXT = "text"
+    UNET = "unet"
+    VAE = "vae"
+
+
+StageWatch: TypeAlias = Callable[[Stage], AbstractContextManager[object]]
+"""Gives a context that is entered before a stage and left after it."""
+
+
 class Pipeline:
     """Makes pictures; `mixdq.runtime.load` gives one. Several threads may call it; a context manager.
 
     Attributes:
         bundle: what was loaded.
         engine: opens an engine by component and resolution, for those who want to time it.
+        on_stage: around every stage of every batch; may be set, to time them. Engines return when their work
+            is done, so the processor's clock measures a GPU's stages, too.
     """
 
     def __init__(self, bundle: Bundle, engines: EngineStore) -> None:
         """Reads the tokenizers; the engines of a resolution are opened with its first picture."""
         self.bundle = bundle
         self.engine = engines
+        self.on_stage: StageWatch = nullcontext
         first, second = (
             PromptTokenizer(engines.check(file), max_tokens=bundle.pipeline.max_tokens, pad_token_id=pad)
             for file, pad in zip(bundle.tokenizers, bundle.pipeline.pad_token_ids, strict=True)
@@ -76,7 +98,13 @@ class Pipeline:
         request = parse_request(prompt, seed, resolution, steps, self.bundle.resolutions)
         images: list[Image] = []
         for start in range(0, len(request.prompts), self.bundle.batch):
-            images += to_images(self._decode(*self._denoise(request.part(start, self.bundle.batch))))
+            part = request.part(start, self.bundle.batch)
+            with self.on_stage(Stage.TEXT):
+                text, pooled = self._embed(part)
+            with self.on_stage(Stage.UNET):
+                latents = self._denoise(part, text, pooled)
+            with self.on_stage(Stage.VAE):
+                images += to_images(self._decode(latents, part.resolution))
         return images[0] if isinstance(prompt, str) and not is_several(seed) else images
 
     def close(self) -> None:
@@ -89,10 +117,9 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _denoise(self, request: PictureRequest) -> tuple[Floats, int]:
+    def _denoise(self, request: PictureRequest, text: Floats, pooled: Floats) -> Floats:
         spec, resolution = self.bundle.pipeline, request.resolution
         steps = schedule(spec.scheduler, request.steps)
-        text, pooled = self._embed(request)
         count = len(request.prompts)
         size = np.tile([resolution, resolution, 0, 0, resolution, resolution], (count, 1))
         noise = NoiseSource(request.seeds)
@@ -109,7 +136,7 @@ class Pipeline:
             }
             prediction = self._run(Component.UNET, resolution, **inputs)["noise_prediction"]
             sample = step.advance(sample, prediction, noise.draw(shape) if step.next_sigma else None)
-        return sample, resolution
+        return sample
 
     def _embed(self, request: PictureRequest) -> tuple[Floats, Floats]:
         """SDXL's text embedding `[n, tokens, h1 + h2]` and the second encoder's pooled one `[n, p]`."""
