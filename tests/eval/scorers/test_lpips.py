@@ -104,11 +104,9 @@ def test_a_repeated_measurement_is_the_same_to_the_last_digit(
     tmp_path: Path, pictures: tuple[Image.Image, ...], alexnet: Tensors
 ) -> None:
     save_file(alexnet, tmp_path / "a.safetensors")
-    found = [
-        open_lpips(tmp_path / "a.safetensors", "cpu", batch=2).distance(pictures[1:], pictures[:-1])
-        for _ in "ab"
-    ]
-    assert np.array_equal(*found)
+    path = tmp_path / "a.safetensors"
+    first, second = (open_lpips(path, "cpu", batch=2).distance(pictures[1:], pictures[:-1]) for _ in "ab")
+    assert np.array_equal(first, second)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, alexnet: Tensors) -> None:
