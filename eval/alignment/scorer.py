@@ -33,6 +33,15 @@ def open_alignment(device: str = "cpu", batch: int = 64) -> TextImageScorer:
     Raises:
         EvaluationError: the weights are missing or damaged, or the batch or device is impossible.
     """
+    return open_scorer(device, batch)
+
+
+def open_scorer(device: str, batch: int) -> AlignmentScorer:
+    """As `open_alignment`, which gives less of the type away: this one also gives the directions.
+
+    Raises:
+        EvaluationError: the weights are missing or damaged, or the batch or device is impossible.
+    """
     if batch < 1:
         raise EvaluationError(f"expected a batch of 1 or more pictures, found {batch}")
     if device == "cuda" and not torch.cuda.is_available():
@@ -120,7 +129,7 @@ class AlignmentScorer:
     def _image_part(self, images: Sequence[Image]) -> Tensor:
         pixels = image_input(images, self._shape.pixels).to(self._device)
         # TF32, which cuDNN takes by itself, would leave three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             vectors: Tensor = self._model.image(pixels)
         return vectors.double().cpu()
 
