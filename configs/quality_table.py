@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
@@ -39,6 +40,57 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class Control:
+    """A measurement whose result is known beforehand: what a metric must give to be believed.
+
+    Attributes:
+        name: `set against itself`, or `deranged prompts`.
+        metric: which metric it is about.
+        pictures: of which set.
+        value: what it gave: the distance of the set to itself, which must be 0; or how much higher pictures
+            score with their own prompts than with those of others, on average.
+        low: lower end of the 95 % interval of that mean; None for a distance.
+        high: upper end.
+        count: how many pictures.
+        passed: whether it gave what it must; if not, the metric's score is refused.
+        means: what was expected and found, in words.
+    """
+
+    name: str
+    metric: str
+    pictures: str
+    value: float
+    low: float | None
+    high: float | None
+    count: int
+    passed: bool
+    means: str
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Difference:
+    """How much one set scores above another, on the same prompts and seeds.
+
+    Attributes:
+        metric: which.
+        first: folder of one set.
+        second: folder of the other.
+        mean: of first minus second, over the pictures.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        count: how many pairs.
+    """
+
+    metric: str
+    first: str
+    second: str
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class QualityRow:
     """The scores of one set of pictures.
 
@@ -50,6 +102,7 @@ class QualityRow:
         resolution: pixels.
         steps: denoising steps.
         scores: every metric that could be computed.
+        refused: metrics whose control this set failed, and what it gave.
     """
 
     pictures: str
@@ -59,6 +112,7 @@ class QualityRow:
     resolution: int
     steps: int
     scores: tuple[Score, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -68,19 +122,49 @@ class QualityTable:
     Attributes:
         reference: folder of the reference pictures.
         reference_sha256: digest of its manifest, or over its files' digests if it has none.
+        reference_count: how many pictures it holds: as many as each row's, unless they are photographs.
         rows: one a set.
         not_scored: metrics that could not be computed, and why (weights that are missing).
         machine: where.
         versions: packages, by name.
+        controls: what was measured to know whether the scores can be believed.
+        differences: between the rows' sets, picture by picture.
+        notes: what a reader should know, such as two sets that were drawn with one plan.
+        settings: what the figures depend on beside the pictures: seed and draws of the bootstrap, resizing,
+            batch, device.
     """
 
     reference: str
     reference_sha256: str
+    reference_count: int
     rows: tuple[QualityRow, ...]
     not_scored: Mapping[str, str]
     machine: Mapping[str, str]
     versions: Mapping[str, str]
+    controls: tuple[Control, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses scores of different numbers of pictures in one table.
+
+        Raises:
+            EvaluationError: two rows have scores of different counts.
+        """
+        counts = {score.count: row.pictures for row in self.rows for score in row.scores}
+        if len(counts) > 1:
+            found = ", ".join(f"{folder} has {count}" for count, folder in sorted(counts.items()))
+            raise EvaluationError(
+                "scores of different numbers of pictures are never compared, so they can't be in one table: "
+                f"{found}; score sets that were drawn from one list of prompts"
+            )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every control gave what it must."""
+        return all(control.passed for control in self.controls)
 
     def write(self, path: Path) -> None:
         """Writes the table."""

@@ -1,0 +1,119 @@
+"""Features of a set of pictures, block by block, kept in files so that they are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mixdq.configs.errors import EvaluationError
+from mixdq.configs.files import sha256_of_text, writing
+from mixdq.eval.quality.found import Report
+from mixdq.eval.quality.networks import FeatureNetwork
+from mixdq.eval.quality.pictures import PictureSet
+from mixdq.eval.quality.resize import Pixels
+from mixdq.eval.scorers.computing import computing
+
+CACHE_FOLDER = ".features"
+"""Beside a set's pictures, where no other folder is asked for."""
+
+Features = npt.NDArray[np.float64]
+"""`[picture, feature]`."""
+
+_BLOCK = 256
+"""Pictures of one file: what is lost at most when a run is stopped."""
+
+_FORMAT = "features 1"
+"""Part of each file's name; to be changed with whatever changes the numbers (resizing, scaling)."""
+
+_NAMED = 5
+
+
+def extract(
+    network: FeatureNetwork, pictures: PictureSet, cache: Path | None, batch: int, report: Report
+) -> Features:
+    """The features of every picture of a set, in its order.
+
+    Blocks of pictures are kept in files that are named by the digests of pictures and network, the resizing
+    and the device: a block that is there is not computed again, by whichever run or set it was made.
+
+    Args:
+        network: what computes them.
+        pictures: the set.
+        cache: the files' folder; None for `.features` in the set's own.
+        batch: pictures at a time.
+        report: progress.
+
+    Raises:
+        EvaluationError: pictures that can't be decoded, or features that are not finite.
+        MachineError: memory ran out.
+        StorageError: the cache can't be written.
+    """
+    folder = cache or pictures.folder / CACHE_FOLDER
+    count = len(pictures.digests)
+    blocks = []
+    for start in range(0, count, _BLOCK):
+        places = range(start, min(start + _BLOCK, count))
+        path = folder / f"{_key(network, [pictures.digests[place] for place in places])}.npy"
+        found = _read(path, len(places))
+        if found is None:
+            found = _compute(network, pictures, places, batch, lambda done: report(done, count))
+            with writing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, found)
+        blocks.append(found)
+        report(places.stop, count)
+    return np.concatenate(blocks).astype(np.float64)
+
+
+def _key(network: FeatureNetwork, digests: Sequence[str]) -> str:
+    parts = (_FORMAT, network.sha256, network.resize, network.device, *digests)
+    return sha256_of_text("\n".join(parts))[:32]
+
+
+def _read(path: Path, count: int) -> npt.NDArray[np.float32] | None:
+    """A kept block; None if there is none that is whole: it is computed again."""
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = isinstance(found, np.ndarray) and found.ndim == 2 and len(found) == count
+    return found if fits and found.dtype == np.float32 and np.isfinite(found).all() else None
+
+
+def _compute(
+    network: FeatureNetwork, pictures: PictureSet, places: range, batch: int, report: Callable[[int], None]
+) -> npt.NDArray[np.float32]:
+    rows, faults = [], []
+    for start in range(places.start, places.stop, batch):
+        part = range(start, min(start + batch, places.stop))
+        read = []
+        for place in part:
+            try:
+                read.append(network.read(pictures.load(place)))
+            except EvaluationError as fault:
+                faults.append(str(fault))
+        if not faults:
+            rows.append(_forward(network, read, batch))
+            report(part.stop)
+    if faults:
+        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
+        raise EvaluationError("; ".join(faults[:_NAMED]) + more)
+    features = np.concatenate(rows)
+    if not np.isfinite(features).all():
+        raise EvaluationError(
+            f"the features of {pictures.folder} are not finite: the weights {network.sha256[:16]}… are "
+            "damaged; fetch them again"
+        )
+    return features
+
+
+def _forward(network: FeatureNetwork, read: Sequence[Pixels], batch: int) -> npt.NDArray[np.float32]:
+    """Features of a batch; of pictures of several sizes, one at a time."""
+    together = len({pixels.shape for pixels in read}) == 1
+    inputs = [np.stack(read)] if together else [pixels[None] for pixels in read]
+    with computing(network.device, batch):
+        rows = [network.module(torch.from_numpy(part).to(network.device)) for part in inputs]
+        return torch.cat(rows).float().cpu().numpy()
