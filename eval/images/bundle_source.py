@@ -15,6 +15,7 @@ from mixdq.configs.target import Backend, Target
 from mixdq.eval.image_set import Painter
 from mixdq.eval.images.source import Draw, PictureSource
 from mixdq.runtime import load
+from mixdq.runtime.onnx_engine import OnnxDevice
 from mixdq.runtime.scheduler import schedule
 
 _LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "tokenizers")
@@ -47,7 +48,7 @@ def bundle_source(
     Raises:
         BundleError: no bundle there, or without such engines.
         RequestError: a resolution or steps that it can't make, or a wrong number of pictures.
-        TargetError: no such target.
+        TargetError: no such target or device.
     """
     bundle = Bundle.read(folder)
     if resolution not in bundle.resolutions:
@@ -56,7 +57,8 @@ def bundle_source(
             f"{folder} makes pictures of {known} pixels, not of {resolution}; choose one of them"
         )
     schedule(bundle.pipeline.scheduler, steps)
-    on_cpu = Target.parse(target).backend is Backend.CPU and device == "cpu"
+    chosen = OnnxDevice.parse(device)
+    on_cpu = Target.parse(target).backend is Backend.CPU and chosen is OnnxDevice.CPU
     cores = len(os.sched_getaffinity(0))
     at_once = jobs or min(2, cores) if on_cpu else 1
     threads = max(1, cores // at_once) if on_cpu else None

@@ -130,21 +130,20 @@ def _draw_missing(
     with (
         explaining_memory(source.batch, source.at_once),
         source.open() as draw,
-        SetProgress(folder, images) as progress,
+        SetProgress(folder, images, report) as progress,
         _threads(source.at_once) as painters,
-        _threads(_WRITERS) as writers,
+        # After an error or Ctrl-C, what is drawn is still written: unlike the painters' its queue is short.
+        ThreadPoolExecutor(_WRITERS) as writers,
     ):
 
         def paint(group: Sequence[Order]) -> list[tuple[Order, Image]]:
             drawn = draw([one.prompt for one in group], [one.seed for one in group])
             return [pair for pair in zip(group, drawn, strict=True) if pair[0].index not in there]
 
-        painted = _in_order(painters, paint, missing, ahead=source.at_once + 1)
+        painted = _in_order(painters, paint, missing, source.at_once + 1)
         fresh = (pair for group in painted for pair in group)
-        saved = _in_order(writers, lambda pair: _save(folder, *pair), fresh, ahead=2 * _WRITERS)
-        for done, record in enumerate(saved, start=len(there) + 1):
-            progress.add(record)
-            report(done, len(pictures))
+        for _ in _in_order(writers, lambda pair: progress.add(_save(folder, *pair)), fresh, 2 * _WRITERS):
+            pass
 
 
 class _threads(ThreadPoolExecutor):  # noqa: N801 (a context manager)

@@ -80,7 +80,7 @@ def _refuse_duplicates(pictures: Sequence[Order]) -> None:
     twice = [(prompt, found) for prompt, found in places.items() if len(found) > 1]
     if twice:
         named = "; ".join(
-            f"prompts {' and '.join(map(str, found))} are both {prompt!r}" for prompt, found in twice[:_NAMED]
+            f"prompts {', '.join(map(str, found))} are all {prompt!r}" for prompt, found in twice[:_NAMED]
         )
         more = f"; {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
         raise EvaluationError(

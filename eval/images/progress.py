@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from threading import Lock
 
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import EvaluationError, MachineError, MixdqError, StorageError
@@ -39,20 +40,28 @@ class Remains:
 class SetProgress:
     """The manifest of a set that grows; a context manager that writes it as it stands, whatever happens."""
 
-    def __init__(self, folder: Path, images: ImageSet) -> None:
-        """Begins with the pictures of `images`."""
-        self._folder, self._images = folder, images
+    def __init__(self, folder: Path, images: ImageSet, report: Callable[[int, int], None]) -> None:
+        """Begins with the pictures of `images`.
+
+        Args:
+            folder: where they are.
+            images: the set so far.
+            report: called with the number of pictures that are there, and of all.
+        """
+        self._folder, self._images, self._report = folder, images, report
         self._records = {record.index: record for record in images.images}
+        self._lock = Lock()
         self._written_at, self._took_s = -float("inf"), 0.0
 
     def add(self, record: ImageRecord) -> None:
-        """Notes a picture whose file is written; the manifest follows within seconds."""
-        self._records[record.index] = record
-        if time.monotonic() - self._written_at > max(_INTERVAL_S, _PART_OF_TIME * self._took_s):
-            self.write()
+        """Notes a picture whose file is written; the manifest follows within seconds. Threads may call it."""
+        with self._lock:
+            self._records[record.index] = record
+            self._report(len(self._records), self._images.count)
+            if time.monotonic() - self._written_at > max(_INTERVAL_S, _PART_OF_TIME * self._took_s):
+                self._write()
 
-    def write(self) -> None:
-        """Writes the manifest."""
+    def _write(self) -> None:
         began = time.monotonic()
         records = tuple(self._records[index] for index in sorted(self._records))
         replace(self._images, images=records).write(self._folder)
@@ -61,15 +70,15 @@ class SetProgress:
 
     def __enter__(self) -> SetProgress:
         # Written before the first picture: the next run knows by it whose the pictures are.
-        self.write()
+        self._write()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self.write()
+            self._write()
             return
         with suppress(MixdqError):  # the error that ended it says more than that of a full disk
-            self.write()
+            self._write()
 
 
 @contextmanager
@@ -108,8 +117,9 @@ def find_remains(folder: Path, painter: Painter, pictures: Sequence[Order]) -> R
     Raises:
         EvaluationError: the folder's manifest is of another run, or there are pictures of none.
     """
-    refuse_strangers(folder, {picture.file for picture in pictures})
+    files = {picture.file for picture in pictures}
     if not (folder / MANIFEST_FILE).is_file():
+        refuse_strangers(folder, files)
         return Remains((), ())
     found = ImageSet.read(folder)
     if differences := _differences(found, painter, pictures):
@@ -117,12 +127,17 @@ def find_remains(folder: Path, painter: Painter, pictures: Sequence[Order]) -> R
             f"{folder} holds pictures of another run: {'; '.join(differences)}; choose another --out, or "
             "remove the folder"
         )
-    records, damaged = [], []
-    for record in found.images:
-        path = folder / record.file
-        intact = path.is_file() and sha256_of_file(path) == record.sha256
-        records.append(record) if intact else damaged.append(record.file)
-    return Remains(tuple(records), tuple(damaged))
+    refuse_strangers(folder, files)
+    recorded = {record.index: record for record in found.images}
+    there = [
+        (record, _is_intact(folder, record, picture))
+        for picture in pictures
+        if (record := recorded.get(picture.index)) is not None
+    ]
+    return Remains(
+        tuple(record for record, intact in there if intact),
+        tuple(record.file for record, intact in there if not intact),
+    )
 
 
 def check_surroundings(folder: Path, machine: dict[str, str], versions: dict[str, str]) -> None:
@@ -147,6 +162,12 @@ def check_surroundings(folder: Path, machine: dict[str, str], versions: dict[str
             f"{folder} was begun elsewhere: {'; '.join(changed)}; pictures of both would differ in their "
             "last bits: choose another --out, or remove the folder"
         )
+
+
+def _is_intact(folder: Path, record: ImageRecord, picture: Order) -> bool:
+    same = (record.prompt, record.seed, record.file) == (picture.prompt, picture.seed, picture.file)
+    path = folder / picture.file
+    return same and path.is_file() and sha256_of_file(path) == record.sha256
 
 
 def _differences(found: ImageSet, painter: Painter, pictures: Sequence[Order]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import parse, read_json
@@ -16,23 +17,24 @@ _FORMS = (
     "annotations, each of an image_id, an id and a caption)"
 )
 # COCO's files hold more fields (licence, date, size), which don't matter here.
-_READ = ConfigDict(extra="ignore", strict=True)
+_READ = ConfigDict(extra="ignore")
+_Number = Annotated[int, Field(strict=True)]
 
 
 @dataclass(frozen=True, slots=True, config=_READ)
-class _Caption:
+class CocoCaption:
     """One of COCO's annotations."""
 
-    image_id: int
-    id: int
+    image_id: _Number
+    id: _Number
     caption: str
 
 
 @dataclass(frozen=True, slots=True, config=_READ)
-class _Captions:
+class CocoCaptions:
     """COCO's captions of a set of images."""
 
-    annotations: tuple[_Caption, ...]
+    annotations: tuple[CocoCaption, ...]
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
@@ -71,14 +73,14 @@ def _of_text(path: Path) -> tuple[str, ...]:
 def _of_json(path: Path) -> tuple[str, ...]:
     data = read_json(object, path, EvaluationError)
     if isinstance(data, dict) and "annotations" in data:
-        return _checked(path, _one_an_image(parse(_Captions, data, str(path), EvaluationError)))
+        return _checked(path, _one_an_image(parse(CocoCaptions, data, str(path), EvaluationError)))
     if isinstance(data, list):
         return _checked(path, [_of_entry(path, place, entry) for place, entry in enumerate(data)])
     raise EvaluationError(f"{path} has none of the forms that are known: {_FORMS}")
 
 
-def _one_an_image(captions: _Captions) -> list[str]:
-    chosen: dict[int, _Caption] = {}
+def _one_an_image(captions: CocoCaptions) -> list[str]:
+    chosen: dict[int, CocoCaption] = {}
     for caption in sorted(captions.annotations, key=lambda each: (each.image_id, each.id)):
         chosen.setdefault(caption.image_id, caption)
     return [caption.caption for caption in chosen.values()]
