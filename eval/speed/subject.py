@@ -122,6 +122,6 @@ class Case:
 
     def digest(self, *settings: object) -> str:
         """SHA-256 over all that the figures of this case depend on but the machine and the versions."""
-        drawing = self.drawing
-        what = (drawing.prompt, drawing.seed, drawing.steps, self.resolution, self.batch)
+        drawing, source = self.drawing, self.subject.label.source
+        what = (source, drawing.prompt, drawing.seed, drawing.steps, self.resolution, self.batch)
         return sha256_of_text(json.dumps([self.subject.digest, *what, *settings]))

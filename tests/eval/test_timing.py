@@ -7,7 +7,7 @@ import pytest
 
 from mixdq.configs.bundle import Component
 from mixdq.eval import timing
-from mixdq.eval.timing import noise_for, time_in_turns
+from mixdq.eval.timing import Spread, noise_for, time_in_turns
 from mixdq.runtime import load
 
 
@@ -40,3 +40,10 @@ def test_noise_has_the_engine_s_own_shapes_and_types(tiny_bundle: Path) -> None:
     text = noise_for(pipeline.engine(Component.TEXT_ENCODER, 16), seed=0)
     assert text["input_ids"].dtype == np.int64
     np.testing.assert_array_equal(text["input_ids"], 0)
+
+
+def test_the_spread_lies_linearly_between_values() -> None:
+    spread = Spread.of([40.0, 10.0, 20.0, 30.0, 50.0])
+    assert (spread.median, spread.lower_quartile, spread.upper_quartile) == (30, 20, 40)
+    assert spread.p95 == pytest.approx(48)
+    assert spread.count == 5
