@@ -12,6 +12,7 @@ _EXTRAS = {
         "onnx",
         "onnx_ir",
         "onnxscript",
+        "ortools",
         "platformdirs",
         "safetensors",
         "torch",

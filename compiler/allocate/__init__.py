@@ -1,0 +1,1 @@
+"""Which layer gets how many bits: integer programmes over measured sensitivities."""

@@ -1,0 +1,1 @@
+"""The files of the paper's authors: bit maps, protected layers, sensitivity tables."""
