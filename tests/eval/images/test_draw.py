@@ -144,12 +144,13 @@ def test_the_batch_may_change_on_the_way(tiny_bundle: Path, tmp_path: Path) -> N
 
 def test_damaged_and_missing_pictures_are_drawn_anew(tiny_bundle: Path, tmp_path: Path) -> None:
     draw_set(_source(tiny_bundle), _order(), tmp_path)
-    before = _bytes(tmp_path)
+    before, written = _bytes(tmp_path), (tmp_path / "0001.png").stat().st_mtime_ns
     (tmp_path / "0002.png").write_bytes(before["0002.png"][:-9])
     (tmp_path / "0005.png").unlink()
-    done = draw_set(_source(tiny_bundle), _order(), tmp_path)
+    done = draw_set(_source(tiny_bundle, batch=3), _order(), tmp_path)
     assert (done.kept, done.drawn, done.redrawn) == (5, 2, 2)
     assert _bytes(tmp_path) == before
+    assert (tmp_path / "0001.png").stat().st_mtime_ns == written  # though it was computed again with 0002
     read_set(tmp_path)
 
 

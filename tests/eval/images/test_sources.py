@@ -94,6 +94,12 @@ def test_the_same_command_gives_the_same_bytes(emoji_w8a8: Path, emoji: SourceMo
         assert first == second
 
 
+def test_a_picture_that_is_drawn_anew_has_the_same_bytes(emoji: SourceModel, tmp_path: Path) -> None:
+    before = read_set(_draw(_reference(emoji, batch=2), tmp_path, count=3)).images
+    (tmp_path / "0001.png").unlink()
+    assert read_set(_draw(_reference(emoji, batch=2), tmp_path, count=3)).images == before
+
+
 def test_half_precision_is_near_and_not_the_same(emoji: SourceModel, tmp_path: Path) -> None:
     half = _draw(_reference(emoji, precision="bfloat16"), tmp_path / "half")
     full = _draw(_reference(emoji), tmp_path / "full")
