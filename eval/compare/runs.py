@@ -1,0 +1,109 @@
+"""The UNet in Polygraphy's runners, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixdq.compiler.unet_run import UnetInputs, UnetOutputs
+from mixdq.compiler.worker import Report
+from mixdq.configs.bundle import EngineRecord
+from mixdq.configs.errors import GraphError, TargetError
+from mixdq.configs.target import Backend, Target
+from mixdq.passes.name_blocks import BLOCK_PREFIX
+from mixdq.runtime.tensorrt_checks import check_built_for, require_executable
+
+_RTX_SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
+
+
+@dataclass(frozen=True, slots=True)
+class UnetRun:
+    """What a runner gave.
+
+    Attributes:
+        outputs: FP32 arrays by the block's module path; the UNet's own output by the empty name.
+        seconds: of the inference alone, once, without warm-up.
+    """
+
+    outputs: UnetOutputs
+    seconds: float
+
+
+def run_graph(report: Report, graph: Path, inputs: UnetInputs) -> UnetRun:
+    """Runs a UNet graph in ONNX Runtime on the CPU, with every block's output.
+
+    Raises:
+        GraphError: the graph can't be read, or ONNX Runtime refuses it.
+    """
+    report("importing onnxruntime", 0, None)
+    from polygraphy.backend.onnxrt import OnnxrtRunner
+
+    from mixdq.eval.compare.sessions import block_names, feeds, open_with_blocks, read_graph
+
+    if not block_names(read_graph(graph)):
+        raise GraphError(f"{graph} names no blocks: an older mixdq wrote it; run `mixdq-compile run` again")
+    session = open_with_blocks(graph)
+    report(f"running {graph.name}", 0, None)
+    return _infer(OnnxrtRunner(session), feeds(session, inputs))
+
+
+def run_engine(
+    report: Report, root: Path, record: EngineRecord, target: Target, profile: int, inputs: UnetInputs
+) -> UnetRun:
+    """Runs a TensorRT engine, or one of TensorRT for RTX, on the GPU; it gives the UNet's own output alone.
+
+    Args:
+        report: told what is done.
+        root: the bundle's folder.
+        record: the engine, every size known.
+        target: what it was built for.
+        profile: position of the resolution in the bundle's.
+        inputs: what to feed.
+
+    Raises:
+        TargetError: it can't be executed here, or was built without weights.
+        BundleError: it was built by another version, or its file is missing.
+        DigestError: its file was changed.
+    """
+    module, gpu = require_executable(target)
+    check_built_for(record, target, module.__version__, gpu)
+    if record.weights:
+        raise TargetError(
+            f"{record.file.path} was built without weights, which Polygraphy can't put in; "
+            "`mixdq-eval selftest` runs such engines"
+        )
+    # Read when Polygraphy is imported: this process serves one target.
+    os.environ[_RTX_SWITCH] = "1" if target.backend is Backend.RTX else "0"
+    from polygraphy.backend.common import BytesFromPath
+    from polygraphy.backend.trt import EngineFromBytes, TrtRunner
+
+    report(f"running {record.file.path}", 0, None)
+    engine = EngineFromBytes(BytesFromPath(str(record.file.check(root))))
+    fed = {spec.name: inputs[spec.name].astype(spec.dtype) for spec in record.inputs}
+    return _infer(TrtRunner(engine, optimization_profile=profile), fed)
+
+
+def _infer(runner: Any, fed: UnetInputs) -> UnetRun:
+    with silence(), runner:
+        outputs = {name: np.asarray(array).astype(np.float32) for name, array in runner.infer(fed).items()}
+        seconds = float(runner.last_inference_time())
+    named = {
+        name.removeprefix(BLOCK_PREFIX) if name.startswith(BLOCK_PREFIX) else "": array
+        for name, array in outputs.items()
+    }
+    return UnetRun(named, seconds)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keeps Polygraphy from writing to the terminal."""
+    from polygraphy.logger import G_LOGGER
+
+    with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
+        yield
