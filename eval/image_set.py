@@ -25,8 +25,8 @@ class Painter:
         plan: the precision plan in words (`W8A8 (BOS-aware, split shortcuts)`), or the reference's precision
             (`float32`; `float16, VAE float32` where the VAE's is another).
         plan_digest: `PrecisionPlan.digest`; None for the reference.
-        engines: SHA-256 of each file that the engines are made of, stored weights included, by its path in the
-            bundle; empty for the reference.
+        engines: SHA-256 of each file that the engines are made of, stored weights included, by its path in
+            the bundle; empty for the reference.
         target: `cpu`, `rtx:sm89`, …; `diffusers` for the reference.
         device: `cpu` or `cuda`.
         scheduler: the sampler's kind.

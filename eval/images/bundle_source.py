@@ -59,7 +59,7 @@ def bundle_source(
     schedule(bundle.pipeline.scheduler, steps)
     chosen = OnnxDevice.parse(device)
     on_cpu = Target.parse(target).backend is Backend.CPU and chosen is OnnxDevice.CPU
-    cores = len(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
     at_once = jobs or min(2, cores) if on_cpu else 1
     threads = max(1, cores // at_once) if on_cpu else None
     painter = Painter(

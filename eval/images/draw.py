@@ -19,7 +19,8 @@ from mixdq.configs.files import writing
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.eval.image_set import ImageRecord, ImageSet
 from mixdq.eval.images.order import Order, order_digest
-from mixdq.eval.images.progress import Remains, SetProgress, at_work_in, check_surroundings, find_remains
+from mixdq.eval.images.progress import SetProgress, at_work_in
+from mixdq.eval.images.remains import Remains, check_surroundings, find_remains
 from mixdq.eval.images.source import PictureSource, explaining_memory
 
 T = TypeVar("T")
