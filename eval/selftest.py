@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.compiler.worker import Report, run_in_child
-from mixdq.configs.bundle import Bundle
+from mixdq.configs.bundle import BUNDLE_FILE, Bundle
 from mixdq.configs.errors import MixdqError, TargetError
+from mixdq.configs.files import sha256_of_file
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.target import Backend, Target
 from mixdq.eval.selftest_report import (
@@ -61,7 +62,10 @@ def selftest(root: Path, targets: Sequence[str], drawing: Drawing, report: Repor
         raise TargetError(f"nothing of {root} can be executed on this machine: {reasons}")
     return SelftestReport(
         model=bundle.model.name,
+        model_digest=bundle.model.digest,
         plan=bundle.plan_summary,
+        plan_digest=bundle.plan_digest,
+        bundle_sha256=sha256_of_file(root / BUNDLE_FILE),
         prompt=drawing.prompt,
         seed=drawing.seed,
         rounds=drawing.rounds,

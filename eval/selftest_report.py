@@ -130,7 +130,10 @@ class SelftestReport:
 
     Attributes:
         model: the model's name.
+        model_digest: `ModelIdentity.digest`.
         plan: its precision plan in words.
+        plan_digest: `PrecisionPlan.digest`.
+        bundle_sha256: of `bundle.json`, which names every engine and tokenizer by its own digest.
         prompt: what was drawn, with `seed`, in one step.
         seed: the noise.
         rounds: measured runs of each engine.
@@ -140,7 +143,10 @@ class SelftestReport:
     """
 
     model: str
+    model_digest: str
     plan: str
+    plan_digest: str
+    bundle_sha256: str
     prompt: str
     seed: int
     rounds: int

@@ -14,6 +14,7 @@ import numpy as np
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import TargetError
+from mixdq.configs.sqnr import IDENTICAL_DB, sqnr_db
 from mixdq.configs.target import Target
 from mixdq.eval.selftest_report import EngineFigures, PictureFigures
 from mixdq.runtime.cuda_api import free_and_total_bytes
@@ -24,8 +25,8 @@ from mixdq.runtime.pipeline import Pipeline
 from mixdq.runtime.store import EngineStore
 
 _MIB = 1 << 20
-_IDENTICAL_DB = 120.0
-"""What stands for the infinite ratio of equal arrays."""
+_SAME_PICTURE_DB = 120.0
+"""What stands for the infinite ratio of equal pictures."""
 
 Place = tuple[Component, int | None]
 """A network and its resolution; None for one that serves every resolution."""
@@ -132,7 +133,7 @@ def compare_engines(report: Report, root: Path, seen: Mapping[Place, Seen]) -> d
             engine = engines(place[0], place[1] or bundle.resolutions[0])
             inputs = {spec.name: ours.inputs[spec.name].astype(spec.dtype) for spec in engine.record.inputs}
             theirs = engine.run(inputs)
-            found[place] = min(sqnr_db(ours.outputs[name], value) for name, value in theirs.items())
+            found[place] = min(_agreement_db(ours.outputs[name], value) for name, value in theirs.items())
     return found
 
 
@@ -157,20 +158,16 @@ def picture_figures(run: TargetRun, references: Mapping[int, Array]) -> tuple[Pi
     )
 
 
-def sqnr_db(output: Array, expected: Array) -> float:
-    """10 log10 of the expected's energy over the error's (paper, section 3.2); at most 120."""
-    wanted = expected.astype(np.float64)
-    error = float(np.sum((output.astype(np.float64) - wanted) ** 2))
-    signal = float(np.sum(wanted**2))
-    if error == 0:
-        return _IDENTICAL_DB
-    return min(10 * math.log10(max(signal, 1e-30) / error), _IDENTICAL_DB)
-
-
 def psnr_db(picture: Array, reference: Array) -> float:
     """Peak signal-to-noise ratio of UINT8 pictures of one size, in decibels; at most 120."""
     error = float(np.mean((picture.astype(np.float64) - reference.astype(np.float64)) ** 2))
-    return _IDENTICAL_DB if error == 0 else 10 * math.log10(255**2 / error)
+    return _SAME_PICTURE_DB if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def _agreement_db(output: Array, expected: Array) -> float:
+    if expected.any():
+        return sqnr_db(output, expected)
+    return -IDENTICAL_DB if output.any() else IDENTICAL_DB  # no signal to take a ratio to
 
 
 class _WatchedStore(EngineStore):

@@ -12,10 +12,11 @@ import pytest
 
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.console import run_app
+from mixdq.configs.files import sha256_of_file
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.cli import app
 from mixdq.eval.selftest_report import EngineFigures, PictureFigures, TargetFigures
-from mixdq.eval.selftest_run import Seen, compare_engines, psnr_db, sqnr_db
+from mixdq.eval.selftest_run import Seen, compare_engines, psnr_db
 
 SwapEngine = Callable[[Component, str], None]
 Run = Callable[..., tuple[int, str, str]]
@@ -58,7 +59,10 @@ def test_a_bundle_for_the_cpu_passes_at_every_resolution(tiny_bundle: Path, run:
     code, output, error = run(tiny_bundle, "--prompt", "abc")
     assert (code, error) == (0, "")
     assert "cpu on cpu" in output
-    result = json.loads((tiny_bundle / "selftest.json").read_text())["results"][0]
+    report = json.loads((tiny_bundle / "selftest.json").read_text())
+    assert (report["model_digest"], report["plan_digest"]) == ("0" * 64, "1" * 64)
+    assert report["bundle_sha256"] == sha256_of_file(tiny_bundle / "bundle.json")
+    result = report["results"][0]
     assert (result["target"], result["outcome"], result["reason"]) == ("cpu", "passed", "")
     figures = result["figures"]
     assert [(engine["component"], engine["resolution"]) for engine in figures["engines"]] == [
@@ -149,6 +153,15 @@ def test_engines_are_compared_with_onnx_runtime_on_the_same_inputs(tiny_bundle: 
     assert found[1:] == pytest.approx([20.0, -20 * np.log10(2)], abs=1e-3)
 
 
+def test_outputs_that_should_be_all_zero_have_a_ratio_that_json_can_hold(tiny_bundle: Path) -> None:
+    latents, place = np.zeros((2, 4, 2, 2), np.float16), (Component.VAE_DECODER, 16)
+    found = [
+        compare_engines(_silent, tiny_bundle, {place: Seen({"latents": latents}, {"images": images})})[place]
+        for images in (np.zeros((2, 3, 16, 16)), np.ones((2, 3, 16, 16)))
+    ]
+    assert found == [200.0, -200.0]
+
+
 def test_engines_that_agree_too_little_are_faults() -> None:
     engines = tuple(EngineFigures(Component.UNET, 512, 1.0, db) for db in (5.9, 6.1, None))
     pictures = (PictureFigures(512, 1.0, deviation=30.0, psnr_db=None),)
@@ -157,8 +170,6 @@ def test_engines_that_agree_too_little_are_faults() -> None:
 
 
 def test_the_ratios_are_those_worked_out_by_hand() -> None:
-    assert sqnr_db(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == pytest.approx(20.0)
-    assert sqnr_db(np.array([1.0]), np.array([1.0])) == 120.0
     one, other = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 51, np.uint8)
     assert psnr_db(one, other) == pytest.approx(20 * np.log10(5))
     assert psnr_db(one, one) == 120.0
