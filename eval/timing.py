@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from statistics import median, quantiles
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT
-from mixdq.runtime.engine import Array, Engine
+
+if TYPE_CHECKING:
+    # ONNX Runtime need not be there to time something else.
+    from mixdq.runtime.engine import Array, Engine
 
 
 @plain_dataclass(frozen=True, slots=True)

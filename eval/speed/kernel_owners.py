@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-
-import onnx
+from typing import TYPE_CHECKING
 
 from mixdq.configs.layers import LayerName
+
+if TYPE_CHECKING:
+    import onnx
 
 QUANTIZE_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Split", "Squeeze", "Unsqueeze", "Identity"})

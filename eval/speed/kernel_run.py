@@ -20,7 +20,6 @@ from mixdq.eval.speed.bundle_subject import BundleSubject
 from mixdq.eval.speed.kernel_owners import QUANTIZE_OPS, KernelOwners
 from mixdq.eval.speed.subject import Case, Subject
 from mixdq.eval.timing import Spread, noise_for
-from mixdq.runtime import load
 
 PROFILE = "onnxruntime profile"
 LAYERS, QUANTIZE, REST, UNPROFILED = "layers", "quantize", "rest", "unprofiled run"
@@ -73,6 +72,8 @@ def measure_kernels(report: Report, case: Case, warmup: int, repeats: int) -> Ke
     Raises:
         EvaluationError: see `require_profile`; or a layer ran no kernel that has its name.
     """
+    from mixdq.runtime import load
+
     subject = case.subject
     require_profile(subject)
     assert isinstance(subject, BundleSubject)

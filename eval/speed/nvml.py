@@ -37,7 +37,7 @@ class GpuWatch:
         """Finds the GPU that CUDA calls the first.
 
         Raises:
-            MixdqError: never; `available` says whether there is one, and a driver to ask.
+            ModuleNotFoundError: NVML's bindings (`pynvml`, of the extra `eval`) are not installed.
         """
         self._nvml, self._handle = _open()
         self._stop = threading.Event()
@@ -82,11 +82,9 @@ class GpuWatch:
 
 
 def _open() -> tuple[Any, Any]:
-    """NVML and the handle of CUDA's first GPU; no handle without the library, a driver or a GPU."""
-    try:
-        import pynvml
-    except ModuleNotFoundError:
-        return None, None
+    """NVML and the handle of CUDA's first GPU; no handle without a driver or a GPU."""
+    import pynvml
+
     try:
         pynvml.nvmlInit()
         return pynvml, _first_visible(pynvml)
