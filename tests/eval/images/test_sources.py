@@ -10,6 +10,7 @@ from PIL import Image
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import EvaluationError, MixdqError, RequestError, TargetError
 from mixdq.configs.model_choice import ModelChoice
+from mixdq.eval.images import reference_source as reference_module
 from mixdq.eval.images.bundle_source import bundle_source
 from mixdq.eval.images.draw import draw_set
 from mixdq.eval.images.order import order_pictures
@@ -88,16 +89,31 @@ def test_the_reference_s_pictures_do_not_depend_on_their_batch(emoji: SourceMode
     assert min(_likeness(alone, together)) >= 60
 
 
-def test_the_same_command_gives_the_same_bytes(emoji_w8a8: Path, emoji: SourceModel, tmp_path: Path) -> None:
-    for name, source in (("bundle", _bundle(emoji_w8a8)), ("reference", _reference(emoji))):
-        first, second = (read_set(_draw(source, tmp_path / f"{name}{number}")).images for number in range(2))
-        assert first == second
+def test_the_same_command_gives_the_same_bytes_and_pictures_of_different_things(
+    emoji_w8a8: Path, tmp_path: Path
+) -> None:
+    one, two = (_draw(_bundle(emoji_w8a8), tmp_path / name) for name in ("one", "two"))
+    assert read_set(one).images == read_set(two).images
+    first, second = (np.asarray(Image.open(one / name)) for name in ("0000.png", "0001.png"))
+    assert first.shape == second.shape == (128, 128, 3)
+    assert np.abs(first.astype(int) - second.astype(int)).mean() > 10
 
 
-def test_a_picture_that_is_drawn_anew_has_the_same_bytes(emoji: SourceModel, tmp_path: Path) -> None:
+def test_a_picture_that_the_reference_draws_anew_has_the_same_bytes(
+    emoji: SourceModel, tmp_path: Path
+) -> None:
     before = read_set(_draw(_reference(emoji, batch=2), tmp_path, count=3)).images
     (tmp_path / "0001.png").unlink()
     assert read_set(_draw(_reference(emoji, batch=2), tmp_path, count=3)).images == before
+
+
+def test_a_model_that_does_not_fit_into_memory_is_streamed_to_the_same_bytes(
+    emoji: SourceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _draw(_reference(emoji), tmp_path / "whole", count=1)
+    monkeypatch.setattr(reference_module, "available_mib", lambda: 40.0)
+    streamed = _draw(_reference(emoji), tmp_path / "streamed", count=1)
+    assert read_set(whole).images == read_set(streamed).images
 
 
 def test_half_precision_is_near_and_not_the_same(emoji: SourceModel, tmp_path: Path) -> None:
@@ -108,20 +124,16 @@ def test_half_precision_is_near_and_not_the_same(emoji: SourceModel, tmp_path: P
 
 
 def test_a_bundle_and_a_reference_never_share_a_folder(
-    emoji_w8a8: Path, emoji: SourceModel, tmp_path: Path
+    tiny_bundle: Path, emoji: SourceModel, tmp_path: Path
 ) -> None:
-    _draw(_bundle(emoji_w8a8), tmp_path)
+    tiny = bundle_source(
+        tiny_bundle, target="cpu", device="cpu", resolution=16, steps=1, batch=None, jobs=None
+    )
+    _draw(tiny, tmp_path / "out")
     with pytest.raises(
-        EvaluationError, match=r"its kind was bundle, is reference; its plan was W8A8.*float32"
+        EvaluationError, match=r"its kind was bundle, is reference; .*plan was FP16, is float32"
     ):
-        _draw(_reference(emoji), tmp_path)
-
-
-def test_pictures_are_rgb_with_different_subjects(emoji_w8a8: Path, tmp_path: Path) -> None:
-    folder = _draw(_bundle(emoji_w8a8), tmp_path, count=2)
-    first, second = (np.asarray(Image.open(folder / name)) for name in ("0000.png", "0001.png"))
-    assert first.shape == second.shape == (128, 128, 3)
-    assert np.abs(first.astype(int) - second.astype(int)).mean() > 10
+        _draw(_reference(emoji), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
