@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from mixdq.compiler.worker import Report
 from mixdq.configs.documents import STRICT
+from mixdq.configs.errors import GraphError
 from mixdq.configs.layers import LayerName, LayerSpec
 from mixdq.configs.target import Dialect
 from mixdq.eval.compare.planned import Array
@@ -93,7 +94,10 @@ def find_guilty(
     def watch(layer: LayerSpec, module: Any, activation: Array, output: Array) -> None:
         report("comparing layers", len(found), len(planned.table))
         part = graphs.extract(layer)
-        given = part.run(activation)
+        try:
+            given = part.run(activation)
+        except GraphError as error:
+            raise GraphError(f"{layer.name} can't be run by itself: {error}") from error
         found[layer.name] = ratio_db(layer.name, given, output)
         if found[layer.name] >= LAYER_FLOOR_DB[dialect]:
             return
