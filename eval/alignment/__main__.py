@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="the folder to write; checkpoints go to OUT-checkpoint")
     add("--data", type=Path, default=default_folder(), help="where the npm packages lie or will lie")
-    add("--steps", type=int, default=6000, help="steps of the optimizer")
+    add("--steps", type=int, default=600, help="steps of the optimizer")
     add("--emoji", type=int, default=384, help="emoji in each step, two views of each")
     add(
         "--resolutions",
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--minutes", type=float, default=float("inf"), help="stop with a checkpoint after so long")
     add("--validate", action="store_true", help="compare settings: leave out and measure another tenth")
-    add("--token-loss", type=float, default=0.15, help="share of a caption's tokens left out in training")
+    add("--token-loss", type=float, default=0.3, help="share of a caption's tokens left out in training")
     add("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     add("--limit", type=int, help="use only so many emoji, the first of the list")
     add("--seed", type=int, default=0, help="of everything random")

@@ -48,6 +48,24 @@ def caption_table(emoji: Sequence[Emoji], tokens: CaptionTokens, seed: int) -> C
     return CaptionTable(ids.view(form), present.view(form), chances)
 
 
+def likeness(emoji: Sequence[Emoji]) -> Tensor:
+    """How much emoji share words of labels and tags: cosines `[emoji, emoji]`, 0 for each with itself.
+
+    Words weigh by the logarithm of how rare they are (inverse document frequency).
+    """
+    words = [{*one.label.split(), *(word for tag in one.tags for word in tag.split())} for one in emoji]
+    counts = Counter(word for some in words for word in some)
+    places = {word: place for place, word in enumerate(sorted(counts))}
+    vectors = np.zeros((len(emoji), len(places)), dtype=np.float32)
+    for row, some in zip(vectors, words, strict=True):
+        for word in some:
+            row[places[word]] = np.log(len(emoji) / counts[word])
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    alike = vectors @ vectors.T
+    np.fill_diagonal(alike, 0.0)
+    return torch.from_numpy(alike)
+
+
 def _captions(emoji: Emoji, counts: Counter[str], seed: int) -> list[str]:
     random = np.random.default_rng([seed, *emoji.label.encode(), 1])
     tagged = [_with_tags(emoji, random) for _ in range(_TAGGED)]

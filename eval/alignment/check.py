@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL.Image import Image
 from pydantic.dataclasses import dataclass
 
@@ -18,6 +16,9 @@ from mixdq.configs.files import write_text
 from mixdq.eval.alignment.accuracy import Accuracy, accuracy
 from mixdq.eval.alignment.scorer import MODEL, open_scorer
 from mixdq.eval.alignment.split import Side, side
+from mixdq.eval.quality.bootstrap import Bootstrap, mean_interval
+from mixdq.eval.quality.derangement import derange
+from mixdq.eval.scorer import Scores
 from mixdq.export.emoji_turbo.data import default_folder, load_emoji
 from mixdq.runtime import load
 
@@ -77,24 +78,31 @@ def check_bundles(
     """Draws the prompts with every bundle and scores the pictures with their own and with other prompts.
 
     Raises:
-        EvaluationError: a bundle is not emoji-turbo's, there are fewer than two prompts, or the dual
-            encoder's weights are missing or damaged.
+        EvaluationError: a bundle is not emoji-turbo's, the prompts can't be shuffled, or the dual encoder's
+            weights are missing or damaged.
         MixdqError: a bundle can't draw.
     """
-    if len(prompts) < 2:
-        raise EvaluationError(f"expected two prompts or more to shuffle, found {len(prompts)}; ask for more")
+    others = derange(prompts, seed) if prompts else None
+    if others is None:
+        raise EvaluationError(
+            f"expected prompts that can be shuffled, two or more that differ, found {len(prompts)} of which "
+            f"{len(set(prompts))} differ; ask for more"
+        )
     scorer = open_scorer("cpu", 64)
-    texts = scorer.embed_prompts(prompts).numpy()
+    texts, other_texts = (scorer.embed_prompts(some).numpy() for some in (prompts, others))
+    bootstrap = Bootstrap(_RESAMPLES, seed)
     figures: list[BundleFigures] = []
-    first: npt.NDArray[np.float64] | None = None
+    first: Scores | None = None
     for folder in bundles:
         images = scorer.embed_images(_draw(folder, prompts, resolution, seed)).numpy()
         matched = (images * texts).sum(axis=1)
-        shuffled = (images * texts[_shuffled(len(prompts), seed)]).sum(axis=1)
-        gap = None if first is None else _difference(matched - first, seed)
+        shuffled = (images * other_texts).sum(axis=1)
+        gap = None if first is None else _difference(matched - first, bootstrap)
         first = matched if first is None else first
         figures.append(
-            BundleFigures(folder.name, accuracy(images, texts), _difference(matched - shuffled, seed), gap)
+            BundleFigures(
+                folder.name, accuracy(images, texts), _difference(matched - shuffled, bootstrap), gap
+            )
         )
     return DrawingReport(scorer.weights_sha256, emoji, resolution, seed, tuple(prompts), tuple(figures))
 
@@ -110,19 +118,9 @@ def _draw(folder: Path, prompts: Sequence[str], resolution: int, seed: int) -> l
         return pipeline(tuple(prompts), seed=tuple(seeds), resolution=resolution)
 
 
-def _shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """A place for each place, never its own: a random cycle through all."""
-    order = np.random.default_rng(seed).permutation(count)
-    places = np.empty(count, dtype=np.int64)
-    places[order] = np.roll(order, 1)
-    return places
-
-
-def _difference(values: npt.NDArray[np.float64], seed: int) -> Difference:
-    random = np.random.default_rng(seed)
-    means = values[random.integers(len(values), size=(_RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(values.mean()), float(low), float(high))
+def _difference(values: Scores, bootstrap: Bootstrap) -> Difference:
+    found = mean_interval(values, bootstrap)
+    return Difference(found.mean, found.low, found.high)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

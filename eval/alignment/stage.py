@@ -18,6 +18,9 @@ from mixdq.export.emoji_turbo.loop import Batch
 
 _IMAGE_WEIGHT = 0.5
 _VIEWS = 2
+# Part of each target that goes to other emoji of the batch, by how much their words overlap: two kinds of
+# bird are less wrong for each other than a bird and a bus.
+_ALIKE_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,13 @@ class Lesson:
             others are other artists' or drawn by emoji-turbo.
         mirror: whether each emoji's picture may be mirrored.
         captions: what each emoji may be called.
+        alike: how much the emoji's words overlap, `[emoji, emoji]`, 0 for each with itself.
     """
 
     pictures: Pixels
     mirror: Sequence[bool]
     captions: CaptionTable
+    alike: Tensor
 
 
 class AlignmentStage:
@@ -61,7 +66,7 @@ class AlignmentStage:
         self._device = model.log_scale.device
         self._pictures = torch.from_numpy(lesson.pictures).to(self._device)
         self._mirror = torch.tensor(lesson.mirror, device=self._device)
-        self._captions = lesson.captions
+        self._captions, self._alike = lesson.captions, lesson.alike.to(self._device)
         self._emoji, self._token_loss, self._seed = emoji, token_loss, seed
 
     def sizes(self) -> tuple[int, ...]:
@@ -87,6 +92,7 @@ class AlignmentStage:
         return {
             "pictures": vary(own, self._mirror[places.to(self._device)], size, generator),
             **self._drawn_captions(places, random),
+            "targets": self._targets(places[: self._emoji].to(self._device)),
         }
 
     def _drawn_captions(self, places: Tensor, random: np.random.Generator) -> Batch:
@@ -96,6 +102,14 @@ class AlignmentStage:
         kept = drop_tokens(ids, present, self._token_loss, random)
         return {"ids": ids.to(self._device), "present": kept.to(self._device)}
 
+    def _targets(self, places: Tensor) -> Tensor:
+        """What each picture's softmax over the batch should be, `[emoji, emoji]`; symmetric but for scale."""
+        alike = self._alike[places][:, places]
+        total = alike.sum(dim=1, keepdim=True)
+        share = _ALIKE_SHARE * (total > 0)
+        own = torch.eye(len(places), device=places.device)
+        return (1 - share) * own + share * alike / total.clamp(min=1e-6)
+
     def loss(self, batch: Batch) -> Tensor:
         """Both directions between pictures and captions, view by view, and the two views of each picture."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
@@ -103,12 +117,13 @@ class AlignmentStage:
             texts = self._model.text(batch["ids"], batch["present"])
         one, other = images.chunk(_VIEWS)
         pairs = sum(
-            self._contrast(image, text) for image, text in zip((one, other), texts.chunk(_VIEWS), strict=True)
+            self._contrast(image, text, batch["targets"])
+            for image, text in zip((one, other), texts.chunk(_VIEWS), strict=True)
         )
-        total: Tensor = pairs / _VIEWS + _IMAGE_WEIGHT * self._contrast(one, other)
+        total: Tensor = pairs / _VIEWS + _IMAGE_WEIGHT * self._contrast(one, other, batch["targets"])
         return total
 
-    def _contrast(self, left: Tensor, right: Tensor) -> Tensor:
+    def _contrast(self, left: Tensor, right: Tensor, targets: Tensor) -> Tensor:
         similar = self._model.scale * left @ right.T
-        own = torch.arange(len(left), device=left.device)
-        return (functional.cross_entropy(similar, own) + functional.cross_entropy(similar.T, own)) / 2
+        both = functional.cross_entropy(similar, targets) + functional.cross_entropy(similar.T, targets)
+        return both / 2

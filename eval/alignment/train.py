@@ -13,9 +13,10 @@ from PIL import Image
 from pydantic.dataclasses import dataclass as document
 
 from mixdq.configs.documents import STRICT, to_json
+from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
 from mixdq.eval.alignment.accuracy import Accuracy, accuracy
-from mixdq.eval.alignment.captions import caption_table
+from mixdq.eval.alignment.captions import caption_table, likeness
 from mixdq.eval.alignment.drawn import drawn_pictures
 from mixdq.eval.alignment.inputs import CaptionTokens
 from mixdq.eval.alignment.network import DualEncoder, Shape
@@ -97,11 +98,18 @@ def train(settings: Settings, device: str) -> AccuracyReport | None:
     Raises:
         StorageError: data can't be had, or a file can't be written.
         ModelError: the data's packages are not as expected.
+        EvaluationError: too few emoji, or other styles are asked for and can't be rendered.
     """
     deadline = time.monotonic() + 60 * settings.minutes
     data = load_emoji(settings.data, (_SIDE,), settings.limit)
     unseen_side = Side.VALIDATE if settings.validate else Side.HELD_OUT
     seen = _places(data, {Side.TRAIN} if settings.validate else {Side.TRAIN, Side.VALIDATE})
+    unseen = _places(data, {unseen_side})
+    if min(len(seen), len(unseen)) < 2:
+        raise EvaluationError(
+            f"expected two emoji or more to train on and to measure, found {len(seen)} and {len(unseen)}; "
+            "give a greater --limit"
+        )
     checkpoints = settings.out.with_name(f"{settings.out.name}-checkpoint")
     torch.manual_seed(settings.seed)
     model = DualEncoder(settings.shape).to(device)
@@ -116,8 +124,7 @@ def train(settings: Settings, device: str) -> AccuracyReport | None:
     again, _ = read_model(settings.out)
     scorer = AlignmentScorer(again.to(device), config.shape, config.weights_sha256, 64)
     report = AccuracyReport(
-        config.weights_sha256, unseen_side, measure(scorer, data, _places(data, {unseen_side})),
-        measure(scorer, data, seen),
+        config.weights_sha256, unseen_side, measure(scorer, data, unseen), measure(scorer, data, seen),
     )  # fmt: skip
     write_text(settings.out / "accuracy.json", to_json(report))
     return report
@@ -151,4 +158,6 @@ def _lesson(
         )
     tokens = CaptionTokens(settings.shape.tokens)
     mirror = [can_mirror(one.label) for one in emoji]
-    return Lesson(np.concatenate(sources), mirror, caption_table(emoji, tokens, settings.seed))
+    return Lesson(
+        np.concatenate(sources), mirror, caption_table(emoji, tokens, settings.seed), likeness(emoji)
+    )
