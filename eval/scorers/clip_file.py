@@ -101,8 +101,12 @@ def _from_folder(path: Path) -> ClipModelFile:
     found = [path / name for name in _FOLDER_WEIGHTS if (path / name).is_file()]
     if not found:
         raise EvaluationError(f"{path} holds neither {' nor '.join(_FOLDER_WEIGHTS)}; {HOW_TO_GET}")
+    try:
+        model = _model(config)
+    # transformers checks configurations by several kinds of exceptions.
+    except Exception as error:
+        raise EvaluationError(f"{path / 'config.json'} describes no CLIP: {error}; {HOW_TO_GET}") from error
     weights = read_weights(found[0], HOW_TO_GET)
-    model = _model(config)
     fill(model, weights, Origin, is_note, HOW_TO_GET)
     prepared = _in(path, "preprocessor_config.json")
     form = _form_of_folder(read_json(dict[str, Any], prepared, EvaluationError), prepared)
@@ -138,7 +142,7 @@ def _model(config: dict[str, Any]) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
     with torch.device("meta"):
-        return CLIPModel(CLIPConfig(**config))
+        return CLIPModel(CLIPConfig.from_dict(config))
 
 
 def _in(folder: Path, name: str) -> Path:

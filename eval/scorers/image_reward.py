@@ -34,7 +34,8 @@ _STD = 1.0333394966054072
 class ImageRewardScorer:
     """Rewards: 0 is the mean of the training pictures, 1 their deviation.
 
-    Checked by hand against image-reward 1.5.
+    Checked against the networks of image-reward 1.5 with the same random weights: rewards of about -5 differ
+    by at most 4e-6 (narrow layers; a published file was not at hand).
     """
 
     name: str

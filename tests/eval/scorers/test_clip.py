@@ -15,6 +15,7 @@ from PIL.Image import Resampling
 from safetensors.torch import save_file
 
 from mixdq.configs.errors import EvaluationError
+from mixdq.eval.scorer import TextImageScorer
 from mixdq.eval.scorers.clip import open_clip_scorer
 from mixdq.eval.scorers.clip_file import read_archive
 from mixdq.eval.scorers.clip_form import OPEN_CLIP_CONFIG
@@ -118,7 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> Path:
 def test_scores_agree_with_a_computation_from_the_published_names(
     file: Path, tensors: Tensors, pictures: tuple[Image.Image, ...], quick_gelu: bool
 ) -> None:
-    scorer = open_clip_scorer(file, "cpu", batch=2, quick_gelu=quick_gelu)
+    scorer: TextImageScorer = open_clip_scorer(file, "cpu", batch=2, quick_gelu=quick_gelu)
     found = scorer.score(pictures, PROMPTS)
     assert found.dtype == np.float64
     assert found == pytest.approx(_expected(tensors, pictures, PROMPTS, quick_gelu), abs=1e-5)
@@ -158,6 +159,40 @@ def test_a_transformers_folder_scores_as_the_state_dict(
     expected = open_clip_scorer(file, "cpu", 8, quick_gelu=True)
     assert found.score(pictures, PROMPTS) == pytest.approx(expected.score(pictures, PROMPTS), abs=1e-6)
     assert found.name == expected.name == "CLIP ViT-(width 128)/16@32"
+
+
+def test_the_end_token_of_old_configurations_is_known_to_be_wrong(
+    tmp_path: Path, file: Path, folder: Path, pictures: tuple[Image.Image, ...]
+) -> None:
+    # OpenAI's own repositories say 2, and repeat some sizes; the end is the largest number of a prompt.
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"] |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
+    config["text_config_dict"] = {name: config["text_config"][name] for name in sizes}
+    for part in folder.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    expected = open_clip_scorer(file, "cpu", 8, quick_gelu=True).score(pictures, PROMPTS)
+    assert open_clip_scorer(tmp_path, "cpu", 8).score(pictures, PROMPTS) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "siglip"}, "of type siglip, not clip"),
+        ({"model_type": "clip", "vision_config": {"patch_size": "small"}}, "describes no CLIP"),
+    ],
+)
+def test_a_folder_of_another_model_is_refused(
+    tmp_path: Path, folder: Path, config: object, words: str
+) -> None:
+    for part in folder.iterdir():
+        if part.name != "config.json":
+            (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EvaluationError, match=words):
+        open_clip_scorer(tmp_path, "cpu", 8)
 
 
 def test_the_configuration_beside_a_state_dict_gives_activation_and_normalization(

@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from mixdq.configs.errors import EvaluationError
+from mixdq.eval.scorer import TextImageScorer
 from mixdq.eval.scorers.image_reward import open_image_reward
 
 SEEN, READ, PATCH, SIDE = 128, 64, 16, 32
@@ -84,7 +85,7 @@ def file(tmp_path: Path, tensors: Tensors) -> Path:
 def test_rewards_agree_with_a_computation_from_the_published_names(
     file: Path, tensors: Tensors, pictures: tuple[Image.Image, ...]
 ) -> None:
-    scorer = open_image_reward(file, None, None, "cpu", batch=2)
+    scorer: TextImageScorer = open_image_reward(file, None, None, "cpu", batch=2)
     found = scorer.score(pictures, PROMPTS)
     expected = [_expected(tensors, *pair) for pair in zip(pictures, IDS, strict=True)]
     assert found.dtype == np.float64
