@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mixdq.compiler import options as o
 from mixdq.compiler.build_options import BuildOptions
+from mixdq.compiler.cli_allocate import allocation
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(show)
+app.add_typer(allocation)
 
 
 def _from_model(goal: Goal) -> Callable[..., None]:

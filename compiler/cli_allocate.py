@@ -1,0 +1,315 @@
+"""The commands of `mixdq-compile` that choose bits: `allocate`, and `bitmaps` for MixDQ's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from mixdq.compiler import options as o
+from mixdq.compiler.progress import child_on_terminal
+from mixdq.compiler.saved_recipe import LAYERS_FILE
+from mixdq.compiler.torch_stages import find_layers
+from mixdq.configs.console import stdout_console
+from mixdq.configs.errors import PlanError
+from mixdq.configs.latency_table import LatencyTable
+from mixdq.configs.layers import Group, LayerTable
+from mixdq.configs.mixdq_format.protected import read_protected
+from mixdq.configs.model_choice import ModelChoice
+from mixdq.configs.presets import shipped_model
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, first_ten
+from mixdq.export.source import open_architecture
+
+if TYPE_CHECKING:
+    from mixdq.compiler.allocate.baselines import Baseline
+    from mixdq.compiler.allocate.layer_times import LayerTimes
+    from mixdq.compiler.allocate.request import Request
+    from mixdq.compiler.allocate.subject import Subject
+    from mixdq.compiler.allocate.sweep import Point
+
+allocation = typer.Typer()
+
+_BUDGETS, _CHOICES, _SWEEP = "Budgets", "What there is to choose", "Sweeps"
+
+_ModelOrLayers = Annotated[
+    str,
+    typer.Argument(
+        help="A layers.json, a folder that holds one, or a model as `run` takes it.", show_default=False
+    ),
+]
+_Sensitivity = Annotated[
+    list[Path],
+    typer.Option(
+        "--sensitivity", help="A sensitivity.json, or MixDQ's YAML files, repeated.", show_default=False
+    ),
+]
+_Resolution = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        help="Pixels at which activations are counted. (default: the layer table's smallest)",
+        rich_help_panel=_CHOICES,
+    ),
+]
+
+
+@allocation.command()
+def allocate(
+    model: _ModelOrLayers,
+    sensitivity: _Sensitivity,
+    out: Annotated[Path, typer.Option("--out", help="The plan.yaml to write; of a sweep the CSV.")],
+    weight_bits: Annotated[
+        float | None, typer.Option("--weight-bits", help="Mean, weighted by size.", rich_help_panel=_BUDGETS)
+    ] = None,
+    activation_bits: Annotated[
+        float | None,
+        typer.Option("--activation-bits", help="Likewise; 16 for FP16.", rich_help_panel=_BUDGETS),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", help="Of the packed weights: 1.6GiB, 900MiB.", rich_help_panel=_BUDGETS),
+    ] = None,
+    latency_ms: Annotated[
+        float | None,
+        typer.Option("--latency-ms", help="Of one run of the UNet; joint.", rich_help_panel=_BUDGETS),
+    ] = None,
+    latency: Annotated[
+        Path | None,
+        typer.Option("--latency", help="What `mixdq-eval latency --layers` wrote.", rich_help_panel=_BUDGETS),
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--target", help="Whose times to read.", rich_help_panel=_BUDGETS)
+    ] = "cpu",
+    ratio: Annotated[
+        float,
+        typer.Option(
+            "--ratio", help="Mean weight bits of content over those of quality.", rich_help_panel=_BUDGETS
+        ),
+    ] = 1.0,
+    activation_ratio: Annotated[
+        float, typer.Option("--activation-ratio", help="Likewise of activations.", rich_help_panel=_BUDGETS)
+    ] = 1.0,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            help="Mean bits of one programme, content.weight=3.36, in place of the split's.",
+            rich_help_panel=_BUDGETS,
+        ),
+    ] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="One programme over all layers and both operands.")
+    ] = False,
+    widths: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--widths",
+            help="Bits of one programme, quality.weight=2,4,8. (default: the paper's)",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = None,
+    content_metric: Annotated[
+        Metric, typer.Option("--content-metric", help="What decides there.", rich_help_panel=_CHOICES)
+    ] = PAPER_METRICS[Group.CONTENT],
+    quality_metric: Annotated[
+        Metric, typer.Option("--quality-metric", help="What decides there.", rich_help_panel=_CHOICES)
+    ] = PAPER_METRICS[Group.QUALITY],
+    protect_share: Annotated[
+        float,
+        typer.Option(
+            "--protect-share",
+            help="Share of each group's activations that stays FP16.",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = 0.01,
+    protected: Annotated[
+        Path | None,
+        typer.Option(
+            "--protected", help="MixDQ's .pt of protected layers instead.", rich_help_panel=_CHOICES
+        ),
+    ] = None,
+    resolution: _Resolution = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="random, perturbed, sorted, uniform or sqnr, in the same budgets."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of a random baseline.")] = 0,
+    sweep: Annotated[
+        int | None,
+        typer.Option("--sweep", help="A grid of N by N budgets, as CSV.", rich_help_panel=_SWEEP),
+    ] = None,
+    sweep_ratios: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep-ratios",
+            help="Splits of --weight-bits and --activation-bits, from:to:count, as CSV.",
+            rich_help_panel=_SWEEP,
+        ),
+    ] = None,
+    limit_s: Annotated[float, typer.Option("--limit-s", help="Seconds for each programme.", min=0.1)] = 60.0,
+    mixdq: Annotated[
+        Path | None, typer.Option("--mixdq", help="Also write MixDQ's bit maps into this folder.")
+    ] = None,
+    no_bos_aware: o.NoBosAware = False,
+    no_split_shortcuts: o.NoSplit = False,
+) -> None:
+    """Choose every layer's bits within budgets: the paper's four programmes, or one; proven optimal."""
+    from mixdq.compiler.allocate.joint import JointBudgets
+    from mixdq.compiler.allocate.request import Request, write_mixdq
+    from mixdq.compiler.allocate.words import parse_budgets, parse_memory
+
+    table = _layers(model)
+    metrics = {Group.CONTENT: content_metric, Group.QUALITY: quality_metric}
+    subject = _subject(
+        table, sensitivity, widths, metrics, protected or protect_share, _resolution(table, resolution)
+    )
+    request = Request(
+        budgets=JointBudgets(
+            weight_bits,
+            activation_bits,
+            memory_gib=None if memory is None else parse_memory(memory),
+            latency_ms=latency_ms,
+        ),
+        ratios={Operand.WEIGHT: ratio, Operand.ACTIVATION: activation_ratio},
+        direct=parse_budgets(budget or []),
+        joint=joint or latency_ms is not None,
+        times=_times(latency, latency_ms, subject, target),
+        limit_s=limit_s,
+    )
+    if sweep is not None or sweep_ratios is not None:
+        _sweep(subject, request, sweep, sweep_ratios, out)
+        return
+    answer = (
+        request.solve(subject) if baseline is None else request.baseline(subject, _baseline(baseline), seed)
+    )
+    console = stdout_console()
+    for part in answer.in_words():
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+    plan = answer.allocation.plan(bos_aware=not no_bos_aware, split_shortcuts=not no_split_shortcuts)
+    plan.check(table)
+    plan.write(out)
+    files = write_mixdq(mixdq, plan, answer.allocation) if mixdq is not None else ()
+    print(f"protected: {', '.join(sorted(subject.protected)) or 'none'}")
+    for path in (out, *files):
+        print(f"written: {path}")
+
+
+@allocation.command()
+def bitmaps(
+    model: _ModelOrLayers,
+    files: Annotated[
+        list[Path], typer.Argument(help="MixDQ's bit maps, and folders of them.", show_default=False)
+    ],
+    resolution: _Resolution = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Of one map of weights and one of activations: the plan.yaml to write."),
+    ] = None,
+    no_bos_aware: o.NoBosAware = False,
+    no_split_shortcuts: o.NoSplit = False,
+) -> None:
+    """Check MixDQ's bit maps: the mean bits that they hold and claim, copies; make a plan of a pair."""
+    from mixdq.compiler.bitmap_report import BitmapReport
+
+    table = _layers(model)
+    report = BitmapReport.read(files, table, _resolution(table, resolution))
+    console = stdout_console()
+    for part in report.in_words():
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+    if out is not None:
+        plan = report.plan(bos_aware=not no_bos_aware, split_shortcuts=not no_split_shortcuts)
+        plan.write(out)
+        print(f"written: {out}")
+
+
+def _layers(model: str) -> LayerTable:
+    """The layers of a file, of a folder that holds `layers.json`, or of a model."""
+    path = Path(model)
+    if path.is_file():
+        return LayerTable.read(path)
+    if shipped_model(model) is None and (path / LAYERS_FILE).is_file():
+        return LayerTable.read(path / LAYERS_FILE)
+    source = open_architecture(ModelChoice(model))
+    return child_on_terminal("layers", find_layers, source, o.resolutions_of(source, None)).value
+
+
+def _resolution(table: LayerTable, given: int | None) -> int:
+    return min(table.layers[0].macs, default=0) if given is None else given
+
+
+def _subject(
+    table: LayerTable,
+    sensitivity: list[Path],
+    widths: list[str] | None,
+    metrics: Mapping[Group, Metric],
+    protect: float | Path,
+    resolution: int,
+) -> Subject:
+    """What is allocated; `protect` is a share of each group, or MixDQ's file of names."""
+    from mixdq.compiler.allocate.protection import protected_layers
+    from mixdq.compiler.allocate.subject import Subject
+    from mixdq.compiler.allocate.words import parse_widths, read_sensitivities
+
+    scores = read_sensitivities(sensitivity, table)
+    if isinstance(protect, Path):
+        names = read_protected(protect)
+        if unknown := set(names) - set(table.by_name):
+            raise PlanError(
+                f"{protect} names {first_ten(unknown)}, which {table.model.name} does not have; "
+                "it belongs to another model"
+            )
+    else:
+        names = protected_layers(table, scores, protect, metrics)
+    return Subject(table, scores, metrics, parse_widths(widths or []), resolution, frozenset(names))
+
+
+def _times(latency: Path | None, budget_ms: float | None, subject: Subject, target: str) -> LayerTimes | None:
+    from mixdq.compiler.allocate.layer_times import LayerTimes
+
+    if (latency is None) != (budget_ms is None):
+        raise PlanError("--latency-ms is a budget of the times in --latency; give both or neither")
+    if latency is None:
+        return None
+    return LayerTimes.of(
+        LatencyTable.read(latency), subject.table, target=target, resolution=subject.resolution
+    )
+
+
+def _baseline(text: str) -> Baseline:
+    from mixdq.compiler.allocate.baselines import Baseline
+
+    try:
+        return Baseline(text)
+    except ValueError as error:
+        raise PlanError(f"{text!r} is no baseline; use one of {', '.join(Baseline)}") from error
+
+
+def _sweep(subject: Subject, request: Request, count: int | None, ratios: str | None, out: Path) -> None:
+    from mixdq.compiler.allocate.sweep import grid, ratio_sweep, write_points
+    from mixdq.compiler.allocate.words import parse_ratios
+
+    if (count is None) == (ratios is None):
+        raise PlanError("--sweep is a grid of budgets, --sweep-ratios splits one; give one of them")
+    points: list[Point] = []
+    with Console(stderr=True).status("") as status:
+        for operand in Operand:
+
+            def watch(done: int, total: int, operand: Operand = operand) -> None:
+                status.update(f"{operand}s: {done + 1} of {total} programmes")
+
+            mean = request.mean(subject, operand)
+            if count is not None:
+                points += grid(subject, operand, count, watch, limit_s=request.limit_s)
+            elif mean is not None and ratios is not None:
+                points += ratio_sweep(
+                    subject, operand, mean, parse_ratios(ratios), watch, limit_s=request.limit_s
+                )
+    if not points:
+        raise PlanError("--sweep-ratios splits a mean; give --weight-bits, --activation-bits or both")
+    write_points(out, points)
+    feasible, best = sum(point.feasible for point in points), sum(point.on_frontier for point in points)
+    proven = sum(point.proven for point in points)
+    print(f"{out}: {len(points)} points, {feasible} feasible, {proven} proven optimal, {best} on a frontier")
