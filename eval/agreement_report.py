@@ -9,17 +9,15 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from mixdq.configs.bundle import Bundle
 from mixdq.configs.documents import STRICT, to_json
-from mixdq.configs.errors import BundleError, DigestError
+from mixdq.configs.errors import BundleError
 from mixdq.configs.files import write_text
-from mixdq.configs.layers import LayerTable
-from mixdq.configs.model_choice import ModelChoice
-from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.ranges import RangeTable
+from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.target import Dialect
 from mixdq.eval.agreement import Agreement, measure_agreement
-from mixdq.export.source import open_source
+from mixdq.eval.compare.subject import open_subject
+
+_PACKAGES = ("mixdq", "diffusers", "numpy", "onnx", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -32,6 +30,8 @@ class AgreementReport:
         resolution: pixels.
         prompt: what was drawn.
         seed: of the noise.
+        machine: processor, GPU, system.
+        versions: the packages that did the work.
         dialects: the figures by the form of the graph.
     """
 
@@ -40,6 +40,8 @@ class AgreementReport:
     resolution: int
     prompt: str
     seed: int
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
     dialects: Mapping[Dialect, Agreement]
 
     def write(self, path: Path) -> None:
@@ -85,45 +87,41 @@ def measure_bundle(root: Path, model: str, *, resolution: int, prompt: str, seed
         seed: of the noise.
 
     Raises:
-        BundleError: no bundle there, nothing quantized, another resolution, or a batch other than 1.
+        BundleError: no bundle there, nothing quantized, or a batch other than 1.
+        RequestError: another resolution than the bundle's.
         DigestError: the bundle was compiled from another model.
     """
-    bundle, source = Bundle.read(root), open_source(ModelChoice(model))
-    if source.identity.digest != bundle.model.digest:
-        raise DigestError(
-            f"{root} was compiled from {bundle.model.name} ({bundle.model.digest[:12]}), not from {model} "
-            f"({source.identity.digest[:12]}); give --model the model that it came from"
-        )
-    if resolution not in bundle.resolutions or bundle.batch != 1:
+    subject = open_subject(root, model, resolution)
+    bundle = subject.bundle
+    if bundle.batch != 1:
         raise BundleError(
-            f"{root} was built for {', '.join(map(str, bundle.resolutions))} pixels, batch {bundle.batch}; "
-            "agreement is measured at one of its resolutions, on a bundle with batch 1"
+            f"{root} was built for batch {bundle.batch}; agreement is measured on a bundle with batch 1"
         )
-    plan = PrecisionPlan.read(root / "plan.yaml")
-    if not any(precision.quantizes_weight for precision in plan.layers.values()):
+    ranges = subject.ranges
+    if not subject.quantizes or ranges is None:
         raise BundleError(
             f"{root} holds no quantized layer: there is nothing to compare; give a quantized bundle"
         )
-    graphs = {dialect: root / "onnx" / dialect / f"unet-{resolution}.onnx" for dialect in Dialect}
     return AgreementReport(
         model_digest=bundle.model.digest,
         plan_digest=bundle.plan_digest,
         resolution=resolution,
         prompt=prompt,
         seed=seed,
+        machine=describe_machine(),
+        versions=installed_versions(*_PACKAGES),
         dialects={
             dialect: measure_agreement(
-                source,
+                subject.source,
                 graph,
-                table=LayerTable.read(root / "layers.json"),
-                plan=plan,
-                ranges=RangeTable.read(root / "ranges.json"),
+                table=subject.table,
+                plan=subject.plan,
+                ranges=ranges,
                 dialect=dialect,
                 resolution=resolution,
                 prompt=prompt,
                 seed=seed,
             )
-            for dialect, graph in graphs.items()
-            if graph.is_file()
+            for dialect, graph in subject.graphs().items()
         },
     )

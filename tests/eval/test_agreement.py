@@ -7,6 +7,7 @@ import pytest
 
 from mixdq.compiler.graphs import write_graphs
 from mixdq.configs.bundle import Component
+from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
@@ -14,12 +15,13 @@ from mixdq.configs.ranges import RangeTable
 from mixdq.configs.sqnr import sqnr_db
 from mixdq.configs.target import Dialect, Layout
 from mixdq.eval.agreement import Agreement, measure_agreement
+from mixdq.eval.agreement_report import measure_bundle
 from mixdq.export.source import open_source
 
 LAYER_FLOOR_DB = 60.0
 
 
-def _measure(bundle: Path, graph: Path, dialect: Dialect = Dialect.ORT) -> Agreement:
+def _measure(bundle: Path, graph: Path, dialect: Dialect) -> Agreement:
     return measure_agreement(
         open_source(ModelChoice("emoji-turbo")),
         graph,
@@ -39,7 +41,9 @@ def test_sqnr_by_hand_and_of_equal_arrays() -> None:
 
 
 def test_every_quantized_layer_agrees_with_the_simulation_on_the_same_input(emoji_w8a8: Path) -> None:
-    agreement = _measure(emoji_w8a8, emoji_w8a8 / "onnx" / "ort" / "unet-128.onnx")
+    report = measure_bundle(emoji_w8a8, "emoji-turbo", resolution=128, prompt="red apple", seed=3)
+    assert list(report.dialects) == [Dialect.ORT]
+    agreement = report.dialects[Dialect.ORT]
     plan = PrecisionPlan.read(emoji_w8a8 / "plan.yaml")
     assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}
     assert min(agreement.layers.values()) >= LAYER_FLOOR_DB
@@ -70,3 +74,8 @@ def test_every_layer_of_tensorrts_fp16_graph_agrees_as_well(
     agreement = _measure(emoji_w8a8, graphs[128].graph, Dialect.TENSORRT)
     assert set(agreement.layers) == {name for name in plan.layers if plan[name].quantizes_weight}
     assert min(agreement.layers.values()) >= LAYER_FLOOR_DB
+
+
+def test_a_bundle_with_nothing_quantized_is_refused(emoji_full: Path) -> None:
+    with pytest.raises(BundleError, match="holds no quantized layer"):
+        measure_bundle(emoji_full, "emoji-turbo", resolution=128, prompt="red apple", seed=3)
