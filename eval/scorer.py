@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,4 +28,21 @@ class TextImageScorer(Protocol):
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> Scores:
         """The scores of pairs, one a picture; the same whatever else is in the batch, up to rounding."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingScorer(TextImageScorer, Protocol):
+    """One whose scores are products of two vectors: a picture is embedded once for any number of prompts.
+
+    `score(images, prompts)` is the row by row product of `embed_images(images)` and `embed_prompts(prompts)`,
+    both `[count, width]` in FP64, as NumPy arrays or torch tensors on the CPU.
+    """
+
+    def embed_images(self, images: Sequence[Image]) -> Any:
+        """The pictures' vectors."""
+        ...
+
+    def embed_prompts(self, prompts: Sequence[str]) -> Any:
+        """The prompts' vectors."""
         ...

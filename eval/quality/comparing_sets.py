@@ -91,7 +91,7 @@ def _compare(
         return Found(controls=(control,), not_scored={network.metric(name): reason for name in wanted})
     values = {
         "FID": lambda own: fid(theirs, own),
-        "KID": lambda own: kid(theirs, own, request.bootstrap.seed),
+        "KID": lambda own: kid(theirs, own),
     }
     distances = tuple(
         SetDistances(

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.quality_table import Control
 from mixdq.eval.alignment.scorer import open_alignment, require_emoji
-from mixdq.eval.quality.derangement import control_of_prompts, derange
-from mixdq.eval.quality.found import Found, PictureScores, Watch
+from mixdq.eval.quality.bootstrap import Bootstrap
+from mixdq.eval.quality.derangement import control_of_prompts, control_without_others, derange
+from mixdq.eval.quality.found import Found, PictureScores, Report, Watch
 from mixdq.eval.quality.pairs import Places
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
-from mixdq.eval.scorer import Scores, TextImageScorer
+from mixdq.eval.scorer import EmbeddingScorer, Scores, TextImageScorer
 from mixdq.eval.scorers import clip_file, image_reward
 from mixdq.eval.scorers.clip import open_clip_scorer
 from mixdq.eval.scorers.image_reward import open_image_reward
+from mixdq.eval.scorers.retrieval import hits as find_hits
 
 CONTROL_PICTURES = 256
 """A set's control takes at most so many of its pictures, drawn by the seed."""
 
 _AT_ONCE = 64
+
+_NAMES = {Metric.CLIP: "CLIP", Metric.IMAGEREWARD: "ImageReward", Metric.ALIGNMENT: "emoji alignment"}
 
 Opener = Callable[[], TextImageScorer]
 
@@ -52,7 +58,7 @@ def compare_texts(
     openers, missing = _openers(request, reference, sets)
     found = Found(not_scored=missing)
     for open_scorer in openers:
-        found = found.joined(_compare(open_scorer(), request, reference, sets, places, watch))
+        found = found.joined(score_with(open_scorer(), request, reference, sets, places, watch))
     return found
 
 
@@ -62,7 +68,7 @@ def _openers(
     """Scorers that can be opened, and why the others can't."""
     weights, device, batch = request.weights, request.device, request.batch
     openers: list[Opener] = []
-    missing: dict[str, str] = {}
+    missing: dict[Metric, str] = {}
     if request.wants(Metric.CLIP):
         if weights.clip is not None:
             openers.append(partial(open_clip_scorer, weights.clip, device, batch))
@@ -83,12 +89,12 @@ def _openers(
         except EvaluationError as error:
             missing[Metric.ALIGNMENT] = str(error)
     for metric, reason in missing.items():
-        if request.demands(Metric(metric)):
-            raise EvaluationError(f"{metric} was asked for and can't be measured: {reason}")
-    return openers, missing
+        if request.demands(metric):
+            raise EvaluationError(f"{_NAMES[metric]} was asked for and can't be measured: {reason}")
+    return openers, {_NAMES[metric]: reason for metric, reason in missing.items()}
 
 
-def _compare(
+def score_with(
     scorer: TextImageScorer,
     request: QualityRequest,
     reference: PictureSet,
@@ -96,44 +102,101 @@ def _compare(
     places: Sequence[Places],
     watch: Watch,
 ) -> Found:
+    """One scorer's scores of all sets; refused where the control of deranged prompts fails."""
     controls: list[Control] = []
-    own: Scores | None = None
+    own: _Scored | None = None
     if isinstance(reference, DrawnSet):
-        own, control = _score(scorer, reference, range(len(reference.records)), request, watch)
-        controls.append(control)
-        if not control.passed:
-            reason = f"refused: {control.means} of the reference: this score can't tell its prompts apart"
-            return Found(controls=(control,), not_scored={scorer.name: reason})
+        own = _score(scorer, reference, range(len(reference.records)), request.bootstrap, watch)
+        controls.append(own.control)
+        if not own.control.passed:
+            reason = f"refused, for this score can't tell the reference's prompts apart: {own.control.means}"
+            return Found(controls=(own.control,), not_scored={scorer.name: reason})
     rows, refused = [], {}
     for number, (drawn, where) in enumerate(zip(sets, places, strict=True)):
-        scores, control = _score(scorer, drawn, where, request, watch)
-        rows.append(scores)
-        controls.append(control)
-        if not control.passed:
-            refused[number] = (
-                f"{control.means}: the pictures don't show their prompts, or belong to other prompts"
+        scored = _score(scorer, drawn, where, request.bootstrap, watch)
+        rows.append(scored)
+        controls.append(scored.control)
+        if not scored.control.passed:
+            means = scored.control.means
+            refused[number] = f"these pictures don't show their prompts, or belong to others: {means}"
+    scores = [
+        PictureScores(
+            metric=scorer.name,
+            weights_sha256=scorer.weights_sha256,
+            higher_is_better=True,
+            sets=tuple(row.own for row in rows),
+            reference=own.own if own else None,
+            refused=refused,
+        )
+    ]
+    if isinstance(scorer, EmbeddingScorer):
+        scores.append(
+            replace(
+                scores[0],
+                metric=f"RI@1 ({scorer.name})",
+                sets=tuple(row.hits for row in rows),
+                reference=own.hits if own else None,
             )
-    scores_found = PictureScores(scorer.name, scorer.weights_sha256, True, tuple(rows), own, refused)
-    return Found(scores=(scores_found,), controls=tuple(controls))
+        )
+    return Found(scores=tuple(scores), controls=tuple(controls))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """A set's scores, in the order of its partners.
+
+    Attributes:
+        own: of each picture with its prompt.
+        hits: 1 where a prompt's best picture of the set is its own; empty of a scorer without embeddings.
+        control: what deranged prompts gave.
+    """
+
+    own: Scores
+    hits: Scores
+    control: Control
 
 
 def _score(
-    scorer: TextImageScorer, drawn: DrawnSet, where: Sequence[int], request: QualityRequest, watch: Watch
-) -> tuple[Scores, Control]:
-    """The scores of a set, ordered by `where`, and what its control gave."""
+    scorer: TextImageScorer, drawn: DrawnSet, where: Sequence[int], bootstrap: Bootstrap, watch: Watch
+) -> _Scored:
     prompts = [drawn.records[place].prompt for place in where]
-    name = f"{scorer.name} of {drawn.folder.name}"
-    own = _in_parts(scorer, drawn, where, prompts, watch, name)
-    random = np.random.default_rng(request.bootstrap.seed)
+    report = watch(f"{scorer.name} of {drawn.folder.name}")
     count = min(CONTROL_PICTURES, len(where))
-    chosen = [int(place) for place in sorted(random.choice(len(where), count, replace=False))]
-    deranged = derange([prompts[place] for place in chosen], request.bootstrap.seed)
+    chosen = np.sort(np.random.default_rng(bootstrap.seed).choice(len(where), count, replace=False))
+    deranged = derange([prompts[place] for place in chosen], bootstrap.seed)
     if deranged is None:
-        return own, _without_others(scorer.name, drawn, count)
-    others = _in_parts(
-        scorer, drawn, [where[place] for place in chosen], deranged, watch, f"{name}, deranged prompts"
-    )
-    return own, control_of_prompts(scorer.name, str(drawn.folder), own[chosen], others, request.bootstrap)
+        nothing = np.zeros(len(where))
+        return _Scored(nothing, nothing, control_without_others(scorer.name, str(drawn.folder), count))
+    hits = np.zeros(0)
+    if isinstance(scorer, EmbeddingScorer):
+        images = _embed(scorer, drawn, where, report)
+        texts = np.asarray(scorer.embed_prompts(prompts))
+        own, hits = (images * texts).sum(axis=1), find_hits(images, texts, prompts)
+        others = (images[chosen] * np.asarray(scorer.embed_prompts(deranged))).sum(axis=1)
+    else:
+        total = len(where) + count
+        own = _in_parts(scorer, drawn, where, prompts, lambda done: report(done, total))
+        others = _in_parts(
+            scorer,
+            drawn,
+            [where[place] for place in chosen],
+            deranged,
+            lambda done: report(len(where) + done, total),
+        )
+    control = control_of_prompts(scorer.name, str(drawn.folder), own[chosen], others, bootstrap)
+    return _Scored(own, hits, control)
+
+
+def _embed(
+    scorer: EmbeddingScorer, drawn: DrawnSet, where: Sequence[int], report: Report
+) -> npt.NDArray[np.float64]:
+    """Each picture's vector, `[picture, width]`: it serves all prompts."""
+    parts = []
+    for start in range(0, len(where), _AT_ONCE):
+        pictures = [drawn.load(place) for place in where[start : start + _AT_ONCE]]
+        parts.append(np.asarray(scorer.embed_images(pictures)))
+        report(start + len(pictures), len(where))
+    return np.concatenate(parts)
 
 
 def _in_parts(
@@ -141,31 +204,12 @@ def _in_parts(
     drawn: DrawnSet,
     where: Sequence[int],
     prompts: Sequence[str],
-    watch: Watch,
-    name: str,
+    report: Callable[[int], None],
 ) -> Scores:
-    report = watch(name)
     parts = []
     for start in range(0, len(where), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         pictures = [drawn.load(place) for place in where[part]]
         parts.append(scorer.score(pictures, prompts[part]))
-        report(start + len(pictures), len(where))
+        report(start + len(pictures))
     return np.concatenate(parts)
-
-
-def _without_others(metric: str, drawn: DrawnSet, count: int) -> Control:
-    return Control(
-        name="deranged prompts",
-        metric=metric,
-        pictures=str(drawn.folder),
-        value=0.0,
-        low=None,
-        high=None,
-        count=count,
-        passed=False,
-        means=(
-            "expected prompts that differ from picture to picture, found one at more than half of the "
-            f"{count} pictures, so that nothing shows whether the score tells prompts apart"
-        ),
-    )

@@ -66,3 +66,21 @@ def control_of_prompts(
             f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}) over {len(own)} pictures"
         ),
     )
+
+
+def control_without_others(metric: str, folder: str, count: int) -> Control:
+    """The control of pictures whose prompts are too much alike: it fails, as it shows nothing."""
+    return Control(
+        name="deranged prompts",
+        metric=metric,
+        pictures=folder,
+        value=0.0,
+        low=None,
+        high=None,
+        count=count,
+        passed=False,
+        means=(
+            "expected prompts that differ from picture to picture, found one at more than half of the "
+            f"{count} pictures, so that nothing shows whether the score tells prompts apart"
+        ),
+    )

@@ -22,7 +22,7 @@ SetMaker = Callable[..., Path]
 
 @pytest.fixture
 def make_set(tmp_path: Path) -> SetMaker:
-    """Makes a set of pictures: smooth, each different, with `noise` levels added."""
+    """Makes a set of pictures: smooth, each different unless `alike`, with `noise` levels added."""
 
     def make(
         name: str,
@@ -35,13 +35,14 @@ def make_set(tmp_path: Path) -> SetMaker:
         side: int = SIDE,
         model: str = "tiny",
         plan_digest: str | None = None,
+        alike: bool = False,
     ) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         records = []
         for index in range(count):
             file = files[index] if files else f"{index:04d}.png"
-            Image.fromarray(picture(index, side, noise)).save(folder / file)
+            Image.fromarray(picture(0 if alike else index, side, noise)).save(folder / file)
             prompt = prompts[index] if prompts else f"prompt {index}"
             seed = seeds[index] if seeds else index
             records.append(ImageRecord(index, prompt, seed, file, sha256_of_file(folder / file)))
@@ -85,7 +86,7 @@ def seeded_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(torch.jit.script(SeededInception().eval()), str(path))  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.script(SeededInception().eval()), str(path))
     return path
 
 
@@ -94,6 +95,8 @@ class _Layers(torch.nn.Module):
         super().__init__()
         self.first = torch.nn.Conv2d(3, 8, 7, stride=5)
         self.second = torch.nn.Conv2d(8, 24, 5, stride=3)
+        # As wide apart as real features: distances that are not small beside a tolerance.
+        self.second.weight.data *= 20
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.second(torch.relu(self.first(x)))).mean(dim=[2, 3])
