@@ -28,8 +28,9 @@ class LatencyRow:
             kind of kernel (`Softmax`) of the UNet's rest, or a class of the UNet's kernels.
         kind: `stage`; `layer`, all that runs because of a layer: its kernels, and its share of the
             quantize/dequantize nodes that feed it; `rest`, the UNet's kernels that belong to no layer, by the
-            kind of kernel; `class`, sums of the former: `layers` (the layers' own kernels), `quantize`,
-            `rest`. Layers and rest together are all kernels of one UNet run, as are the classes.
+            kind of kernel; `class`, sums over a UNet run: `layers` (the layers' own kernels), `quantize` and
+            `rest`, which like all layers and rest together are all kernels; `profiler`, what measuring them
+            took, which is part of none; `unprofiled run`, the whole run without the profiler.
         precision: of a layer `W8A8`, `FP16`; of a stage the plan in words.
         plan_digest: of the plan that ran; None for the reference pipeline.
         target: `cpu`, `rtx:sm89`, `diffusers`.

@@ -203,10 +203,11 @@ def test_layers_go_into_the_table_with_the_plan_s_precision(emoji_w8a8: Path, ou
     rest = {row.name: row for row in table.rows if row.kind == "rest"}
     assert not {"MatMulIntegerToFloat", "MatMul", "Conv", "Gemm", "DequantizeLinear"} & set(rest)
     classes = {row.name: row for row in table.rows if row.kind == "class"}
-    assert set(classes) == {"layers", "quantize", "rest", "unprofiled run"}
+    assert set(classes) == {"layers", "quantize", "rest", "profiler", "unprofiled run"}
     # Of two runs the median is the mean, so that sums of medians are medians of sums: nothing is lost.
     parts = sum(row.median_us for row in [*layers.values(), *rest.values()])
-    assert parts == pytest.approx(sum(classes[name].median_us for name in ("layers", "quantize", "rest")))
+    sums = sum(classes[name].median_us for name in ("layers", "quantize", "rest"))
+    assert parts == pytest.approx(sums, abs=0.005 * len(table.rows))  # figures have two decimals
 
 
 def test_the_reference_is_measured_without_a_bundle(out: Path, run: Run) -> None:
