@@ -41,11 +41,13 @@ class TorchDrawer:
         self._on_gpu = device == "cuda"
         self._clock: Clock = CudaClock() if self._on_gpu else WallClock()
         self._type: torch.dtype = getattr(torch, baseline.precision)
-        pipe: Any = ReferencePipeline(model, streamed=False).pipeline
-        for module in (pipe.text_encoder, pipe.text_encoder_2, pipe.unet):
-            module.to(self._device, self._type)
-        pipe.vae.to(self._device, getattr(torch, model.choice.vae_precision))
-        self._pipe = pipe
+        self._pipe: Any = ReferencePipeline(
+            model,
+            streamed=False,
+            dtype=self._type,
+            vae_dtype=getattr(torch, model.choice.vae_precision),
+            device=device,
+        ).pipeline
         self._unet, self._decode = _ways(self._predict, self._decoded, baseline)
         if self._on_gpu:
             torch.cuda.empty_cache()
