@@ -24,8 +24,8 @@ _HEAD = "mlp.layers."
 _HEAD_WIDTH = 64
 # Places of the head's linear layers; dropout is between them, and no activation.
 _LINEAR = (0, 2, 4, 6, 7)
-# BLIP's pretraining has more parts than a reward needs.
-_UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.itm_head.")
+# The two projections of BLIP's pretraining are saved with the rest and used by no reward.
+_UNUSED = ("blip.vision_proj.", "blip.text_proj.")
 
 _RENAMED = {
     "embeddings.class_embedding": "cls_token",

@@ -9,7 +9,8 @@ import torch
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.scorers.stored_weights import StoredWeights
-from mixdq.export.weights.check import first_names
+
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,12 @@ def _check(
         ],
     }
     if any(faults.values()):
-        words = [f"{word} {first_names(names)}" for word, names in faults.items() if names]
+        words = [f"{word} {_first(names)}" for word, names in faults.items() if names]
         raise EvaluationError(f"{weights.path} does not fit: {'; '.join(words)}; {how_to_get}")
+
+
+def _first(names: list[str]) -> str:
+    return f"{', '.join(sorted(names)[:_NAMED])} ({len(names)} in all)"
 
 
 def _restore_positions(module: torch.nn.Module) -> None:
