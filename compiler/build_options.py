@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,6 +28,21 @@ class BuildOptions:
 
     timing_cache: Path | None
     strip_weights: bool
+
+    def check_used(self, targets: Sequence[Target]) -> None:
+        """Refuses options that none of the targets has a use for.
+
+        Raises:
+            TargetError: says which option to leave out.
+        """
+        if any(target.backend is not Backend.CPU for target in targets):
+            return
+        given = {"--timing-cache": self.timing_cache is not None, "--strip-weights": self.strip_weights}
+        for option in (name for name, is_given in given.items() if is_given):
+            raise TargetError(
+                f"{option} is for TensorRT's engines, and the only target is cpu, whose engine is the graph; "
+                f"leave {option} out, or add --target tensorrt"
+            )
 
     def check(self, target: Target) -> None:
         """Refuses what a target's builder can't do, before any work begins.

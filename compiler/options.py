@@ -201,7 +201,7 @@ CalibrationResolutions = Annotated[
     list[int] | None,
     typer.Option(
         "--calibration-resolution",
-        help="Pixels to run the prompts at; repeat it. (default: the resolutions compiled)",
+        help="Pixels to run the prompts at; repeat it. (default: 512 for SDXL-Turbo, else those compiled)",
         rich_help_panel=_CALIBRATION,
     ),
 ]
@@ -336,10 +336,11 @@ def calibration_of(
     steps: int | None,
 ) -> Calibration:
     """What to measure ranges on: the prompts of a file, or of the model's preset."""
+    preset = preset_for(source.identity.name)
     return Calibration(
-        prompts=read_prompts(prompts or preset_for(source.identity.name).prompts_file, count),
+        prompts=read_prompts(prompts or preset.prompts_file, count),
         seed=DEFAULT_SEED if seed is None else seed,
-        resolutions=ascending(resolutions) if resolutions else None,
+        resolutions=ascending(resolutions or preset.calibration_resolutions) or None,
         steps=_USUAL_STEPS[scheduler_spec(source.configs["scheduler"]).kind] if steps is None else steps,
     )
 

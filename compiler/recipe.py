@@ -21,6 +21,7 @@ LARGEST_SEED = 2**31 - 1
 """Of the calibration's noise."""
 
 _MAX_BATCH = 32
+_TURING = 75  # "FP32 GEMM is not supported for Turing", its builder says after all other work
 _MAX_STEPS = 50
 
 
@@ -133,10 +134,20 @@ class Recipe:
             raise RequestError(f"batch {self.batch} is out of bounds; use 1 to {_MAX_BATCH} images")
         if not self.targets:
             raise TargetError("no target was named; use --target cpu, for example")
+        self.build.check_used(self.targets)
         for target in self.targets:
             require_builder(target)
             self.build.check(target)
+            self._check_vae(target)
             self._check_precisions(target)
+
+    def _check_vae(self, target: Target) -> None:
+        if target.sm == _TURING and self.choice.vae_precision != "float16":
+            raise TargetError(
+                f"TensorRT for RTX has no {self.choice.vae_precision} kernels for {target}, and the VAE "
+                "decoder computes in it; give an FP16-safe VAE with --vae (madebyollin/sdxl-vae-fp16-fix for "
+                "SDXL) and --vae-precision float16"
+            )
 
     def _check_precisions(self, target: Target) -> None:
         if isinstance(self.plan, PrecisionPlan):

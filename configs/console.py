@@ -16,6 +16,8 @@ from mixdq.configs.extras import missing_extra
 
 # Writing to a file that is open gives an error without the file's name.
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Typer names this class in no public place.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = "interrupted; nothing half-written was left, and the same command resumes"
 
 
@@ -34,14 +36,16 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
 
     Exit codes: 0 after success; 2 after bad input (a `MixdqError`, a wrong option, a library that an extra
     brings, or a file that can't be read or written), with one line on stderr that begins with `error:`; 130
-    after Ctrl-C. Anything else is a defect and keeps its traceback.
+    after Ctrl-C; what a command exits with. Anything else is a defect and keeps its traceback.
 
     Args:
         app: the commands.
         argv: the arguments without the program's name; None for those of this process.
     """
     try:
-        app(None if argv is None else list(argv))
+        code = app(None if argv is None else list(argv), standalone_mode=False)
+    except _UsageError as error:
+        _fail_usage(error)
     except MixdqError as error:
         _fail(str(error), EXIT_BAD_INPUT)
     except KeyboardInterrupt:
@@ -60,13 +64,21 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
             "free space",
             EXIT_BAD_INPUT,
         )
-    except SystemExit as ended:
-        if ended.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this, without a word
-            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
-        raise
-    sys.exit(0)
+    # Typer gives an exit code back, Ctrl-C's too, without a word.
+    if code == EXIT_INTERRUPTED:
+        _fail(_INTERRUPTED, EXIT_INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _fail_usage(error: Exception) -> NoReturn:
+    """A wrong option or argument; a command without any shows its help."""
+    context, message = error.ctx, error.format_message()  # type: ignore[attr-defined]
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.exit(EXIT_BAD_INPUT)
+    path = f"; see `{context.command_path} --help`" if context else ""
+    _fail(message.replace("Value error, ", "").rstrip(".") + path, EXIT_BAD_INPUT)
 
 
 def _fail(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(code or 0)

@@ -112,6 +112,8 @@ def export_component(
     fold_transposes(model)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
+    # Printed from sets, in another order each time, and the same export is to have the same digest.
+    model.graph.metadata_props.clear()
     model.metadata_props[DOWNSAMPLING_METADATA] = str(source.downsampling)
     with writing(path) as temporary:
         ir.save(model, temporary)

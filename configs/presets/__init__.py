@@ -25,12 +25,14 @@ class Preset:
         protect: layers whose activation stays in floating point.
         prompts: file name of the calibration prompts, one a line, in the package's `prompts` folder.
         weights: the hub id of the published weights, for a model whose configurations alone are shipped.
+        calibration_resolutions: pixels to calibrate at; empty for those that are compiled.
     """
 
     resolutions: tuple[int, ...]
     protect: tuple[LayerName, ...]
     prompts: str
     weights: str | None = None
+    calibration_resolutions: tuple[int, ...] = ()
 
     @property
     def prompts_file(self) -> Path:

@@ -97,3 +97,17 @@ def test_a_defect_of_ours_keeps_its_traceback(fault: Exception) -> None:
     with pytest.raises(type(fault)) as raised:
         run_app(app, [])
     assert raised.value is fault
+
+
+@pytest.mark.parametrize("argv", [("--number", "many"), ("--digit", "1"), ("--number",), ("stray",)])
+def test_a_wrong_option_is_one_line_that_names_the_help_and_exit_code_2(
+    argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(None, argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_commands_own_exit_code_is_the_processs() -> None:
+    assert _run(typer.Exit(1)) == 1
