@@ -30,6 +30,7 @@ class KernelOwners:
         """
         self._layers = frozenset(layers)
         self._constants = {tensor.name for tensor in graph.initializer}
+        self._found: dict[tuple[str, str], tuple[LayerName, ...]] = {}
         self._nodes: dict[str, onnx.NodeProto] = {}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
@@ -47,6 +48,11 @@ class KernelOwners:
             kernel: its name in the profile.
             op_type: its kind.
         """
+        if (kernel, op_type) not in self._found:
+            self._found[kernel, op_type] = self._find(kernel, op_type)
+        return self._found[kernel, op_type]
+
+    def _find(self, kernel: str, op_type: str) -> tuple[LayerName, ...]:
         names = list(_stripped(kernel))
         if op_type in QUANTIZE_OPS:
             return self._quantization(names)

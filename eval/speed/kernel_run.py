@@ -46,12 +46,6 @@ class KernelTimes:
     rest: Mapping[str, Spread]
     classes: Mapping[str, Spread]
 
-    @property
-    def coverage(self) -> float:
-        """All kernels' time over that of an unprofiled run; the rest is between the kernels."""
-        kernels = sum(self.classes[name].median for name in (LAYERS, QUANTIZE, REST))
-        return kernels / self.classes[UNPROFILED].median
-
 
 def require_profile(subject: Subject) -> None:
     """Refuses what has no kernels that can be told apart by their layers.

@@ -11,6 +11,8 @@ from mixdq.configs.latency_table import STAGES, WHOLE, LatencyRow, LatencyTable
 from mixdq.eval.speed.kernel_run import LAYERS, QUANTIZE, REST, UNPROFILED
 
 _PARTS = STAGES[:-1]
+_LOWEST, _HIGHEST = 0.85, 1.1
+_BUSY = ": sums that are apart tell of other work on the machine; measure when it is idle"
 
 
 def latency_view(table: LatencyTable) -> Table:
@@ -52,17 +54,17 @@ def kernel_lines(table: LatencyTable) -> Iterator[str]:
         rows = [row for row in table.rows if row.run_digest == whole.run_digest and row.kind != "stage"]
         if not rows:
             continue
-        sums = {kind: sum(row.median_us for row in rows if row.kind == kind) for kind in ("layer", "rest")}
+        layers = [row.median_us for row in rows if row.kind == "layer"]
+        medians = sum(row.median_us for row in rows if row.kind in ("layer", "rest"))
         classes = {row.name: row.median_us for row in rows if row.kind == "class"}
-        run = classes[UNPROFILED]
-        named = sum(sums.values())
-        count = sum(row.kind == "layer" for row in rows)
+        kernels, run = sum(classes[name] for name in (LAYERS, QUANTIZE, REST)), classes[UNPROFILED]
+        quiet = all(_LOWEST <= ratio <= _HIGHEST for ratio in (kernels / run, medians / kernels))
         yield (
-            f"{whole.source} at {whole.resolution} pixels: {count} layers take {_ms(sums['layer'])} ms, the "
-            f"rest of the UNet's kernels {_ms(sums['rest'])} ms, together {100 * named / run:.0f} % of "
-            f"the {_ms(run)} ms of a run without the profiler. By class: layers' own kernels "
+            f"{whole.source} at {whole.resolution} pixels: the UNet's kernels take {_ms(kernels)} ms, "
+            f"{100 * kernels / run:.0f} % of the {_ms(run)} ms of a run without the profiler: layers' own "
             f"{_ms(classes[LAYERS])}, quantize/dequantize {_ms(classes[QUANTIZE])}, rest "
-            f"{_ms(classes[REST])} ms"
+            f"{_ms(classes[REST])} ms. The medians of the {len(layers)} layers sum to {_ms(sum(layers))} ms, "
+            f"with those of the rest {_ms(medians)} ms{'' if quiet else _BUSY}"
         )
 
 

@@ -190,7 +190,7 @@ def test_layers_go_into_the_table_with_the_plan_s_precision(emoji_w8a8: Path, ou
         "latency", emoji_w8a8, "--out", out, "--layers", "--resolution", 128, "--warmup", 0, "--repeats", 2
     )
     assert (code, error) == (0, "")
-    assert "w8a8 at 128 pixels: 264 layers take " in output
+    assert "w8a8 at 128 pixels: the UNet's kernels take " in output
     table = LatencyTable.read(out)
     conv_out = table.find("conv_out", resolution=128, batch=1)
     assert (conv_out.kind, conv_out.precision) == ("layer", "W8A16")
