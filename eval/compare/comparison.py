@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mixdq.compiler.unet_run import run_exported
 from mixdq.compiler.worker import Report, run_in_child
-from mixdq.configs.bundle import Bundle, Component
-from mixdq.configs.errors import TargetError
+from mixdq.configs.bundle import Bundle, Component, FileRecord
+from mixdq.configs.errors import MixdqError, TargetError
 from mixdq.configs.files import sha256_of_file
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.target import Backend, Dialect, Target
@@ -159,11 +159,12 @@ class _Runner:
                 report=self._report,
             ).value
         except TargetError as error:
-            file = record.file
-            simulation = _simulation(target.dialect)
-            return RunFigures(
-                str(target), simulation, Verdict.NOT_RUN, str(error), file.path, file.sha256, None, None, {}
-            )
+            return _without_outputs(target, record.file, Verdict.NOT_RUN, str(error))
+        except MixdqError as error:
+            return _without_outputs(target, record.file, Verdict.FAILED, str(error))
+        except RuntimeError as error:  # a defect; the figures of the other runs are kept all the same
+            reason = f"defect: {str(error).strip().splitlines()[-1]}"
+            return _without_outputs(target, record.file, Verdict.FAILED, reason)
         return self._judge(str(target), target.dialect, run, self._subject.root / record.file.path)
 
     def _judge(self, name: str, dialect: Dialect, run: UnetRun, path: Path) -> RunFigures:
@@ -198,6 +199,11 @@ class _Runner:
 
 def _simulation(dialect: Dialect) -> str:
     return f"torch {dialect}"
+
+
+def _without_outputs(target: Target, file: FileRecord, verdict: Verdict, reason: str) -> RunFigures:
+    simulation = _simulation(target.dialect)
+    return RunFigures(str(target), simulation, verdict, reason, file.path, file.sha256, None, None, {})
 
 
 def _verdict(figures: Mapping[str, BlockFigures]) -> Verdict:

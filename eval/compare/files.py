@@ -9,7 +9,7 @@ from pathlib import Path
 from mixdq.compiler.worker import Report
 from mixdq.eval.compare.comparison import FULL, Comparison
 from mixdq.eval.compare.polygraphy_files import Pair, tensor_name, write_inputs, write_outputs, write_pairs
-from mixdq.eval.compare.report import CompareReport, Verdict
+from mixdq.eval.compare.report import CompareReport
 
 FOLDER = "polygraphy"
 
@@ -34,7 +34,7 @@ def write_files(found: Comparison, out: Path, *, save_blocks: bool, report: Repo
     report("writing", 0, None)
     write_inputs(paths[0], found.inputs)
     write_pairs(paths[1], found.outputs, _pairs(found.report))
-    runs = [run for run in found.report.runs if run.verdict is not Verdict.NOT_RUN]
+    runs = [run for run in found.report.runs if run.outputs]
     kept = {"", *(name for run in runs for name in run.outside)}
     seconds = {run.name: run.seconds for run in runs}
     for name, outputs in found.outputs.items():
@@ -51,7 +51,7 @@ def write_files(found: Comparison, out: Path, *, save_blocks: bool, report: Repo
 
 def _pairs(report: CompareReport) -> Iterator[Pair]:
     for run in report.runs:
-        if run.verdict is Verdict.NOT_RUN:
+        if not run.outputs:
             continue
         least = {name: found.bounds.least_db for name, found in run.outputs.items()}
         yield Pair(run.simulation, run.name, least)

@@ -36,6 +36,7 @@ class Verdict(StrEnum):
 
     WITHIN = "within"
     OUTSIDE = "outside"
+    FAILED = "failed"
     NOT_RUN = "not run"
 
 
@@ -47,7 +48,7 @@ class RunFigures:
         name: `onnxruntime full`, `onnxruntime ort`, `onnxruntime tensorrt`, `rtx:sm89`, …
         simulation: name of the run in torch that it is compared with.
         verdict: whether every output is within its bounds.
-        reason: why it did not run; empty if it did.
+        reason: why it failed or did not run; empty if it ran.
         file: the graph or engine, relative to the bundle; None for full precision, which is put together from
             the export and the model's weights.
         sha256: of that file.
@@ -109,8 +110,8 @@ class CompareReport:
 
     @property
     def within(self) -> bool:
-        """Whether everything that ran is within its bounds."""
-        return all(run.verdict is not Verdict.OUTSIDE for run in self.runs)
+        """Whether nothing failed and everything that ran is within its bounds."""
+        return all(run.verdict in (Verdict.WITHIN, Verdict.NOT_RUN) for run in self.runs)
 
     def write(self, folder: Path) -> None:
         """Writes `compare.json`."""
@@ -129,16 +130,15 @@ class CompareReport:
     def tables(self) -> Iterator[Table]:
         """One table a run."""
         for run in self.runs:
-            if run.verdict is not Verdict.NOT_RUN:
+            if run.outputs:
                 yield _table(run)
 
     def lines(self) -> Iterator[str]:
         """What the tables don't say."""
         yield RULE
         for run in self.runs:
-            if run.verdict is Verdict.NOT_RUN:
-                yield f"{run.name} not run: {run.reason}"
-                continue
+            if run.reason:
+                yield f"{run.name} {run.verdict}: {run.reason}"
             if run.as_built is False:
                 yield f"{run.file} is not the file that the bundle records: it was changed after it was built"
             if run.outside:

@@ -14,7 +14,7 @@ import numpy as np
 from mixdq.compiler.unet_run import UnetInputs, UnetOutputs
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import EngineRecord
-from mixdq.configs.errors import GraphError, TargetError
+from mixdq.configs.errors import BundleError, GraphError, TargetError
 from mixdq.configs.target import Backend, Target
 from mixdq.passes.name_blocks import BLOCK_PREFIX
 from mixdq.runtime.tensorrt_checks import check_built_for, require_executable
@@ -78,15 +78,38 @@ def run_engine(
             f"{record.file.path} was built without weights, which Polygraphy can't put in; "
             "`mixdq-eval selftest` runs such engines"
         )
-    # Read when Polygraphy is imported: this process serves one target.
-    os.environ[_RTX_SWITCH] = "1" if target.backend is Backend.RTX else "0"
+    fed = {spec.name: inputs[spec.name].astype(spec.dtype) for spec in record.inputs}
+    return execute_engine(report, record.file.check(root), target.backend, profile, fed)
+
+
+def execute_engine(report: Report, path: Path, backend: Backend, profile: int, fed: UnetInputs) -> UnetRun:
+    """Runs an engine file in Polygraphy's TensorRT runner, which a process can use for one back end only.
+
+    Args:
+        report: told what is done.
+        path: the engine.
+        backend: TensorRT, or TensorRT for RTX.
+        profile: the engine's optimization profile.
+        fed: inputs of the engine's own types.
+
+    Raises:
+        BundleError: it can't be loaded or run.
+    """
+    # Read when Polygraphy is imported.
+    os.environ[_RTX_SWITCH] = "1" if backend is Backend.RTX else "0"
     from polygraphy.backend.common import BytesFromPath
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
+    from polygraphy.exception import PolygraphyException
 
-    report(f"running {record.file.path}", 0, None)
-    engine = EngineFromBytes(BytesFromPath(str(record.file.check(root))))
-    fed = {spec.name: inputs[spec.name].astype(spec.dtype) for spec in record.inputs}
-    return _infer(TrtRunner(engine, optimization_profile=profile), fed)
+    report(f"running {path.name}", 0, None)
+    try:
+        runner = TrtRunner(EngineFromBytes(BytesFromPath(str(path))), optimization_profile=profile)
+        return _infer(runner, fed)
+    except PolygraphyException as error:
+        raise BundleError(
+            f"Polygraphy's TensorRT runner could not load or run {path}: {error}; `mixdq-eval selftest` says "
+            "whether the engine runs here at all"
+        ) from error
 
 
 def _infer(runner: Any, fed: UnetInputs) -> UnetRun:
