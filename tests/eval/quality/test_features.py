@@ -69,10 +69,11 @@ def test_other_weights_resizing_or_devices_are_not_mixed_up(make_set: SetMaker, 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_stopped_run_loses_one_block_at_most(make_set: SetMaker) -> None:
     drawn = open_reference(make_set("set", 10))
+    sixth = torch.from_numpy(unresized(drawn.load(5)))
 
     class Stopping(_Means):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            if self.seen == 6:
+            if any(torch.equal(one, sixth) for one in pixels):
                 raise KeyboardInterrupt
             return super().forward(pixels)
 
