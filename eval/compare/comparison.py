@@ -70,14 +70,12 @@ def compare(subject: Subject, targets: Sequence[str], prompt: str, seed: int, re
     """
     wanted = _choose(subject.bundle, targets)
     subject.skeleton()  # before long work
-    graphs = {
-        dialect: path
-        for dialect, path in subject.graphs().items()
-        if not targets or dialect in {target.dialect for target in wanted}
-    }
-    blocks = run_in_child(find_blocks, next(iter(graphs.values())), report=report).value
+    asked, found = {target.dialect for target in wanted}, subject.graphs()
+    graphs = {dialect: path for dialect, path in found.items() if not targets or dialect in asked}
+    dialects = tuple(dialect for dialect in Dialect if dialect in graphs or dialect in asked)
+    blocks = run_in_child(find_blocks, next(iter(found.values())), report=report).value
     reference: Reference = run_in_child(
-        measure_reference, subject, tuple(graphs), blocks, prompt, seed, report=report
+        measure_reference, subject, dialects, blocks, prompt, seed, report=report
     ).value
     runner = _Runner(subject, reference, report)
     runs = [runner.full()]
@@ -177,24 +175,24 @@ class _Runner:
             )
             for block, array in run.outputs.items()
         }
-        relative, digest = path.relative_to(self._subject.root).as_posix(), sha256_of_file(path)
-        recorded = {
-            file.path: file.sha256
-            for engine in self._subject.bundle.engines
-            for file in (engine.file, *engine.weights)
-        }
-        as_built = recorded[relative] == digest if relative in recorded else None
+        relative = path.relative_to(self._subject.root).as_posix()
         return RunFigures(
             name,
             _simulation(dialect),
             _verdict(figures),
             "",
             relative,
-            digest,
-            as_built,
+            sha256_of_file(path),
+            self._as_built(relative),
             run.seconds,
             figures,
         )
+
+    def _as_built(self, path: str) -> bool | None:
+        for engine in self._subject.bundle.engines:
+            if engine.file.path == path:
+                return all(file.is_intact(self._subject.root) for file in (engine.file, *engine.weights))
+        return None
 
 
 def _simulation(dialect: Dialect) -> str:

@@ -52,7 +52,7 @@ class RunFigures:
         file: the graph or engine, relative to the bundle; None for full precision, which is put together from
             the export and the model's weights.
         sha256: of that file.
-        as_built: whether the bundle records that digest; None where it records none.
+        as_built: whether it and its weights are the files that the bundle records; None if it records none.
         seconds: of the inference alone, once, without warm-up; None where it was not measured.
         outputs: figures by the block's module path in the graph's order; the UNet's own by the empty name.
     """
@@ -140,7 +140,7 @@ class CompareReport:
             if run.reason:
                 yield f"{run.name} {run.verdict}: {run.reason}"
             if run.as_built is False:
-                yield f"{run.file} is not the file that the bundle records: it was changed after it was built"
+                yield f"{run.file}, or its weights, are not the files that the bundle records"
             if run.outside:
                 first = run.outside[0] or "the predicted noise"
                 yield (

@@ -62,7 +62,7 @@ def test_back_ends_are_compared_by_block_and_a_wrong_scale_is_outside_from_its_b
     assert ort.outside[0] == BLOCK
     assert f"the first is {BLOCK}; `mixdq-eval reduce` names the layer" in output
     assert (ort.as_built, tensorrt.as_built) == (False, None)
-    assert "not the file that the bundle records" in output
+    assert "unet-128.onnx, or its weights, are not the files that the bundle records" in output
     before = list(ort.outputs)[: list(ort.outputs).index(BLOCK)]
     assert len(before) > 10
     assert all(ort.outputs[name].within for name in before)
@@ -148,6 +148,16 @@ def test_what_the_bundle_was_not_built_for_is_refused(emoji_w8a8: Path, tmp_path
     code, _, error = run("compare", emoji_w8a8, "--out", tmp_path, "--target", "tensorrt")
     assert (code, error.count("\n")) == (2, 1)
     assert "was built for cpu, not for tensorrt" in error
+
+
+def test_a_bundle_whose_export_is_gone_is_refused(emoji_w8a8: Path, tmp_path: Path, run: Run) -> None:
+    root = tmp_path / "bundle"
+    shutil.copytree(emoji_w8a8, root)
+    recipe = json.loads((root / "recipe.json").read_text())
+    (root / "recipe.json").write_text(json.dumps({**recipe, "work": "gone"}))
+    code, _, error = run("compare", root, "--out", tmp_path / "out")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "is gone, which full precision is computed from; run `mixdq-compile run` again" in error
 
 
 def test_another_model_is_refused(emoji_w8a8: Path, model_copy: Path, tmp_path: Path, run: Run) -> None:
