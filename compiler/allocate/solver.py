@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 USUAL_LIMIT_S = 60.0
 
+_FACTOR_STEP = 1e-3
+"""How near the factor is found by which budgets are too small."""
+
 _TOP_SCORE = 1e5
 """What the largest gain of any layer is scaled to, so that SCIP's absolute tolerances are far below all."""
 
@@ -60,7 +63,7 @@ def solve(programme: Programme[T], *, limit_s: float = USUAL_LIMIT_S) -> Solutio
     A choice that costs no less than another of its layer and scores no more is never taken, and among
     layers whose choices are alike the first get the dearer ones. Other ties are SCIP's: the same every time,
     for it searches in one thread and in one order. Budgets are kept exactly, in whole numbers; the optimum is
-    exact up to SCIP's tolerance, 1e-9 of the budget and 1e-14 of the largest gain.
+    exact up to SCIP's tolerance, 1e-9 of the budget and of the objective.
 
     Args:
         programme: what to solve.
@@ -78,7 +81,7 @@ def solve(programme: Programme[T], *, limit_s: float = USUAL_LIMIT_S) -> Solutio
         search = _Search(programme, kept, rooms)
         found = search.run(limit_s - (time.perf_counter() - started))
         if found is None:
-            raise _explained(programme, limit_s)
+            raise _explained(programme, limit_s) if search.infeasible else _out_of_time(limit_s)
         excess = [
             cost - budget.capacity
             for cost, budget in zip(programme.costs(found), programme.budgets, strict=True)
@@ -103,6 +106,7 @@ class _Search:
     def __init__(self, programme: Programme[T], kept: Sequence[Sequence[int]], rooms: Sequence[int]) -> None:
         self._solver = pywraplp.Solver.CreateSolver("SCIP")
         self.proven = False
+        self.infeasible = False
         choices = [[item.choices[index] for index in indices] for item, indices in _zip(programme, kept)]
         self._base = sum(min(choice.score for choice in row) for row in choices)
         gain = max(max(c.score for c in row) - min(c.score for c in row) for row in choices)
@@ -138,6 +142,7 @@ class _Search:
         self._solver.set_time_limit(max(1, int(limit_s * 1000)))
         status = self._solver.Solve(parameters)
         self.proven = status == pywraplp.Solver.OPTIMAL
+        self.infeasible = status == pywraplp.Solver.INFEASIBLE
         if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             return None
         return tuple(
@@ -188,16 +193,38 @@ def _in_order(programme: Programme[T], chosen: Sequence[int]) -> tuple[int, ...]
     return tuple(result)
 
 
+def _out_of_time(limit_s: float) -> PlanError:
+    return PlanError(f"no choice of bits was found within {limit_s:g} s; allow more time, or a larger budget")
+
+
 def _explained(programme: Programme[T], limit_s: float) -> PlanError:
     """What is wrong with budgets of which each one alone could be kept."""
     for number, budget in enumerate(programme.budgets):
-        if (cost := _cheapest(programme, number, limit_s)) is not None and cost > budget.capacity:
+        if (cost := _cheapest(programme, number, limit_s)) is not None:
             return InfeasibleError(
                 f"the budgets can't be kept together: within the others, the {budget.name} are at least "
                 f"{budget.shown(cost):.4f}, and {budget.limit:g} was asked for; the nearest budget that can "
                 f"be kept is {budget.at_least(cost)}"
             )
-    return PlanError(f"no choice of bits was found within {limit_s:g} s; allow more time, or a larger budget")
+    low, high = (
+        1.0,
+        max(programme.most(n) / max(1, budget.capacity) for n, budget in enumerate(programme.budgets)),
+    )
+    while high - low > _FACTOR_STEP:
+        middle = (low + high) / 2
+        low, high = (low, middle) if _can_be_kept(programme, middle, limit_s) else (middle, high)
+    nearest = ", ".join(f"{budget.name} {budget.limit * high:.4f}" for budget in programme.budgets)
+    return InfeasibleError(
+        "the budgets can't be kept together, and to raise one of them is not enough; the nearest that can be "
+        f"kept are {high:.3f} times as large: {nearest}"
+    )
+
+
+def _can_be_kept(programme: Programme[T], factor: float, limit_s: float) -> bool:
+    larger = programme.with_limits(*(budget.limit * factor for budget in programme.budgets))
+    rooms = [budget.capacity - larger.least(number) for number, budget in enumerate(larger.budgets)]
+    kept = [range(len(item.choices)) for item in larger.items]
+    return _Search(larger, kept, rooms).run(limit_s) is not None
 
 
 def _cheapest(programme: Programme[T], number: int, limit_s: float) -> int | None:
