@@ -72,8 +72,10 @@ class Budget:
         return (cost + self.fixed) / self.units
 
     def at_least(self, cost: int) -> str:
-        """The smallest limit of four decimals that pays a cost."""
-        return f"{math.ceil(Fraction(cost + self.fixed, self.units) * 10**4) / 10**4:.4f}"
+        """The smallest limit of six digits that pays a cost."""
+        exact = Fraction(cost + self.fixed, self.units)
+        digits = 5 - math.floor(math.log10(exact)) if exact else 0
+        return f"{float(Fraction(math.ceil(exact * Fraction(10) ** digits)) / Fraction(10) ** digits):.6g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Programme(Generic[T]):
             if least > budget.capacity:
                 raise InfeasibleError(
                     f"the budget of {budget.limit:g} for the {budget.name} can't be kept: the smallest "
-                    f"choice of every layer takes {budget.shown(least):.4f}; the nearest budget that can be "
+                    f"choice of every layer takes {budget.shown(least):.6g}; the nearest budget that can be "
                     f"kept is {budget.at_least(least)}"
                 )
 

@@ -53,13 +53,13 @@ def test_a_budget_is_rounded_down_and_what_is_fixed_is_taken_off() -> None:
 
 def test_a_budget_below_the_smallest_choice_is_refused_with_the_nearest() -> None:
     _programme(2.0).check()
-    with pytest.raises(InfeasibleError, match=r"takes 2\.0000; the nearest .* is 2\.0000"):
+    with pytest.raises(InfeasibleError, match=r"takes 2; the nearest .* is 2$"):
         _programme(1.9).check()
 
 
-@pytest.mark.parametrize("cost", [1, 2, 12345, 99999])
+@pytest.mark.parametrize("cost", [1, 2, 12345, 99999, 10**12 + 1])
 def test_the_nearest_budget_that_is_named_pays(cost: int) -> None:
     budget = Budget("bits", 1.0, 33333)
     limit = float(budget.at_least(cost))
     assert Budget("bits", limit, 33333).capacity >= cost
-    assert Fraction(budget.at_least(cost)) - Fraction(cost, 33333) < Fraction(1, 10**4)
+    assert Fraction(budget.at_least(cost)) <= Fraction(cost, 33333) * Fraction(100_001, 100_000)

@@ -67,7 +67,7 @@ def _check_nearest(programme: Programme[int], message: str) -> None:
         nearest, less = [limit * factor for limit in limits], [limit * factor * 0.99 for limit in limits]
     else:
         number = next(n for n, budget in enumerate(programme.budgets) if f"the {budget.name} are" in message)
-        value = float(re.findall(r"can be kept is ([0-9.]+)", message)[0])
+        value = float(re.findall(r"can be kept is ([0-9.e+]+)", message)[0])
         nearest, less = list(limits), list(limits)
         nearest[number], less[number] = value, value * 0.99
     assert _best_of_all(programme.with_limits(*nearest)) is not None
@@ -134,7 +134,7 @@ def test_budgets_that_can_not_be_kept_together_name_the_nearest() -> None:
     """Few bits take long: 2 bits need 9 ms, and 5 ms need 8 bits."""
     item = Item(LayerName("a"), (Choice(2, 0.0, (2, 9)), Choice(8, 1.0, (8, 5))))
     programme = Programme((item,), (Budget("bits", 4.0, 1), Budget("milliseconds", 6.0, 1)))
-    with pytest.raises(InfeasibleError, match=r"bits are at least 8\.0000, and 4 was asked for.* is 8\.0000"):
+    with pytest.raises(InfeasibleError, match=r"bits are at least 8, and 4 was asked for.* is 8$"):
         solve(programme)
     assert solve(programme.with_limits(8.0, 6.0)).chosen == (1,)
 
