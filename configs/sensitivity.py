@@ -140,6 +140,20 @@ class SensitivityTable:
                 f"not on {table.model.name} (model {table.model.digest[:12]}); measure this model"
             )
 
+    def require(self, operand: Operand, metric: Metric, group: Group, table: LayerTable) -> None:
+        """Refuses a table without a metric of a group's layers.
+
+        Raises:
+            PlanError: names the first layer that lacks it.
+        """
+        found = self.scores.get(operand, {}).get(metric, {})
+        missing = [layer.name for layer in table if layer.group is group and layer.name not in found]
+        if missing:
+            raise PlanError(
+                f"the sensitivity table has no {operand} {metric} for {missing[0]} and {len(missing) - 1} more "
+                f"{group} layers; measure it, or choose another metric"
+            )
+
     def _check_names(
         self, operand: Operand, metric: Metric, needed: set[LayerName], table: LayerTable
     ) -> None:

@@ -29,7 +29,7 @@ def protected_layers(
         metrics: what decides in each group.
 
     Raises:
-        PlanError: the share is out of bounds, or the table has no scores at 8 bits.
+        PlanError: the share is out of bounds, or the table lacks the metric or its scores at 8 bits.
     """
     if not 0 <= share <= 1:
         raise PlanError(f"a share of {share:g} protected layers is out of bounds; use 0 to 1, 0.01 for 1 %")
@@ -40,6 +40,8 @@ def protected_layers(
         )
     found: list[LayerName] = []
     for group in Group:
+        if share:
+            sensitivity.require(Operand.ACTIVATION, metrics[group], group, table)
         layers = [layer.name for layer in table if layer.group is group]
         scores = {
             name: sensitivity.score(Operand.ACTIVATION, metrics[group], name, _JUDGED_AT)

@@ -81,7 +81,8 @@ class Subject:
         for part in Part:
             _check_widths(part, self.widths[part], self.sensitivity)
         for group, metric in self.metrics.items():
-            _check_metric(self, group, metric)
+            for operand in Operand:
+                self.sensitivity.require(operand, metric, group, self.table)
 
     def layers(self, part: Part) -> tuple[LayerSpec, ...]:
         """The layers of a programme."""
@@ -137,14 +138,3 @@ def _check_widths(part: Part, widths: tuple[int, ...], sensitivity: SensitivityT
             f"the sensitivity table has no {part.operand} scores at {', '.join(missing)} bits, which {part} "
             f"may choose; it has {known}: measure the others, or choose among these"
         )
-
-
-def _check_metric(subject: Subject, group: Group, metric: Metric) -> None:
-    for operand in Operand:
-        found = subject.sensitivity.scores[operand].get(metric, {})
-        missing = [layer.name for layer in subject.table if layer.group is group and layer.name not in found]
-        if missing:
-            raise PlanError(
-                f"the sensitivity table has no {operand} {metric} for {missing[0]} and {len(missing) - 1} "
-                f"more {group} layers; measure it, or choose another metric"
-            )
