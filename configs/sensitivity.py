@@ -150,8 +150,8 @@ class SensitivityTable:
         missing = [layer.name for layer in table if layer.group is group and layer.name not in found]
         if missing:
             raise PlanError(
-                f"the sensitivity table has no {operand} {metric} for {missing[0]} and {len(missing) - 1} more "
-                f"{group} layers; measure it, or choose another metric"
+                f"the sensitivity table has no {operand} {metric} for {missing[0]} and {len(missing) - 1} "
+                f"more {group} layers; measure it, or choose another metric"
             )
 
     def _check_names(
