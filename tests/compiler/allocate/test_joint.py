@@ -141,6 +141,7 @@ def test_times_are_read_of_a_latency_table(layers: LayerTable) -> None:
     rows = [_row(name, "layer", "W8A8", 10.0) for name in names]
     rows += [_row(name, "layer", "W4A8", 7.0, "s") for name in names]
     rows += [_row(names[0], "layer", "W8A8", 12.5, "t"), _row(names[0], "layer", "W8A8", 99.0, "u", batch=2)]
+    rows += [_row(names[0], "layer", "W4A8", 5.0, "v")]
     rows += [_row("Softmax", "rest", "W8A8", 3.0), _row("Add", "rest", "W8A8", 1.0)]
     rows += [_row("Softmax", "rest", "W4A8", 3.5, "s"), _row("unet", "stage", "W8A8", 500.0)]
     times = LayerTimes.of(LatencyTable(tuple(rows), {}, {}), layers, target="cpu", resolution=64)
