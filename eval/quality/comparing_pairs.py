@@ -13,7 +13,7 @@ from mixdq.eval.quality.pairs import Places
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
 from mixdq.eval.scorer import Scores
-from mixdq.eval.scorers import lpips
+from mixdq.eval.scorers.lpips import open_lpips
 from mixdq.eval.similarity import SSIM_WINDOW, pixel_sqnr_db, psnr_db, ssim, whole_ssim
 
 _MEASURES: tuple[tuple[Metric, str, Callable[[Image, Image], float]], ...] = (
@@ -103,11 +103,8 @@ def _lpips(
 ) -> Found:
     path = request.weights.lpips
     if path is None:
-        reason = f"{lpips.HOW_TO_GET}; give it with --lpips FILE"
-        if request.demands(Metric.LPIPS):
-            raise EvaluationError(f"LPIPS was asked for, and there are no weights. {reason}")
-        return Found(not_scored={"LPIPS": reason})
-    metric = lpips.open_lpips(path, request.device, request.batch)
+        return Found()
+    metric = open_lpips(path, request.device, request.batch)
     rows = []
     for drawn, where in zip(sets, places, strict=True):
         report = watch(f"LPIPS of {drawn.folder.name}")

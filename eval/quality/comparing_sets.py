@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixdq.configs.errors import EvaluationError
 from mixdq.configs.quality_table import Control
 from mixdq.eval.quality.distances import fid, kid, spread
 from mixdq.eval.quality.features import Features, extract
 from mixdq.eval.quality.found import Found, SetDistances, Watch
-from mixdq.eval.quality.inception import HOW_TO_GET
 from mixdq.eval.quality.networks import FeatureNetwork, check_resize, open_effnet_lite0, open_inception
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
@@ -18,23 +16,38 @@ SELF_TOLERANCE = 1e-6
 """An FID of a set with itself of more than this part of the features' variance is no rounding."""
 
 
-def compare_sets(
-    request: QualityRequest, reference: PictureSet, sets: Sequence[DrawnSet], watch: Watch
-) -> Found:
-    """FID and KID of every set with every feature network that there are weights for.
+def open_networks(request: QualityRequest) -> list[FeatureNetwork]:
+    """Every feature network that is wanted and that there are weights for.
 
     Raises:
-        EvaluationError: no features at all though a distance was asked for, or damaged pictures or weights.
+        EvaluationError: weights that are missing or of another kind, or a resizing that none has.
     """
     if not (request.wants(Metric.FID) or request.wants(Metric.KID)):
-        return Found()
+        return []
     check_resize(request.resize, with_inception=request.weights.inception is not None)
+    networks = []
+    if request.weights.inception is not None:
+        networks.append(open_inception(request.weights.inception, request.resize, request.device))
+    if request.with_effnet:
+        networks.append(open_effnet_lite0(request.device))
+    return networks
+
+
+def compare_sets(
+    networks: Sequence[FeatureNetwork],
+    request: QualityRequest,
+    reference: PictureSet,
+    sets: Sequence[DrawnSet],
+    watch: Watch,
+) -> Found:
+    """FID and KID of every set with every feature network.
+
+    Raises:
+        EvaluationError: damaged pictures or weights.
+    """
     found = Found()
-    for network in _networks(request):
+    for network in networks:
         found = found.joined(_compare(network, request, reference, sets, watch))
-    if request.weights.inception is None:
-        missing = (metric for metric in (Metric.FID, Metric.KID) if request.wants(metric))
-        found = found.joined(Found(not_scored={metric.upper(): HOW_TO_GET for metric in missing}))
     return found
 
 
@@ -52,17 +65,6 @@ def control_of_self(metric: str, folder: str, features: Features) -> Control:
         passed=abs(value) <= allowed,
         means=f"expected 0 within {allowed:.1e} (a millionth of the features' variance), found {value:.1e}",
     )
-
-
-def _networks(request: QualityRequest) -> list[FeatureNetwork]:
-    networks = []
-    if request.weights.inception is not None:
-        networks.append(open_inception(request.weights.inception, request.resize, request.device))
-    if request.with_effnet:
-        networks.append(open_effnet_lite0(request.device))
-    if not networks:
-        raise EvaluationError(f"there is nothing to compute features with. {HOW_TO_GET}")
-    return networks
 
 
 def _compare(

@@ -19,7 +19,6 @@ from mixdq.eval.quality.pairs import Places
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
 from mixdq.eval.scorer import EmbeddingScorer, Scores, TextImageScorer
-from mixdq.eval.scorers import clip_file, image_reward
 from mixdq.eval.scorers.clip import open_clip_scorer
 from mixdq.eval.scorers.image_reward import open_image_reward
 from mixdq.eval.scorers.retrieval import hits as find_hits
@@ -29,69 +28,63 @@ CONTROL_PICTURES = 256
 
 _AT_ONCE = 64
 
-_NAMES = {Metric.CLIP: "CLIP", Metric.IMAGEREWARD: "ImageReward", Metric.ALIGNMENT: "emoji alignment"}
-
 Opener = Callable[[], TextImageScorer]
 
 
+def find_scorers(
+    request: QualityRequest, reference: PictureSet, sets: Sequence[DrawnSet]
+) -> tuple[list[Opener], dict[str, str]]:
+    """What opens each scorer that is wanted and that there are weights for; why a shipped one does not fit.
+
+    Raises:
+        EvaluationError: the dual encoder was asked for, and the pictures are not of its kind.
+    """
+    weights, device, batch = request.weights, request.device, request.batch
+    openers: list[Opener] = []
+    if request.wants(Metric.CLIP) and weights.clip is not None:
+        openers.append(partial(open_clip_scorer, weights.clip, device, batch))
+    if request.wants(Metric.IMAGEREWARD) and weights.image_reward is not None:
+        openers.append(partial(open_image_reward, weights.image_reward, None, None, device, batch))
+    if request.wants(Metric.ALIGNMENT):
+        try:
+            for drawn in (reference, *sets):
+                if isinstance(drawn, DrawnSet):
+                    require_emoji(drawn.manifest)
+        except EvaluationError as error:
+            if request.demands(Metric.ALIGNMENT):
+                raise
+            return openers, {"emoji alignment": str(error)}
+        openers.append(partial(open_alignment, device, batch))
+    return openers, {}
+
+
 def compare_texts(
+    openers: Sequence[Opener],
     request: QualityRequest,
     reference: PictureSet,
     sets: Sequence[DrawnSet],
     places: Sequence[Places],
     watch: Watch,
 ) -> Found:
-    """Every score against prompts that is wanted and that there are weights for.
+    """Every scorer's scores, one scorer in memory at a time.
 
     The reference's own pictures are scored too, unless they are photographs, which have no prompts.
 
     Args:
-        request: what to measure.
+        openers: of the scorers.
+        request: how to measure.
         reference: the pictures to compare with.
         sets: those to score.
         places: of each set, in which order its pictures are the reference's partners.
         watch: for progress.
 
     Raises:
-        EvaluationError: a score was asked for, and its weights are missing or the pictures not of its kind.
+        EvaluationError: weights that are damaged or of another kind.
     """
-    openers, missing = _openers(request, reference, sets)
-    found = Found(not_scored=missing)
+    found = Found()
     for open_scorer in openers:
         found = found.joined(score_with(open_scorer(), request, reference, sets, places, watch))
     return found
-
-
-def _openers(
-    request: QualityRequest, reference: PictureSet, sets: Sequence[DrawnSet]
-) -> tuple[list[Opener], dict[str, str]]:
-    """Scorers that can be opened, and why the others can't."""
-    weights, device, batch = request.weights, request.device, request.batch
-    openers: list[Opener] = []
-    missing: dict[Metric, str] = {}
-    if request.wants(Metric.CLIP):
-        if weights.clip is not None:
-            openers.append(partial(open_clip_scorer, weights.clip, device, batch))
-        else:
-            missing[Metric.CLIP] = f"{clip_file.HOW_TO_GET}; give it with --clip FILE_OR_FOLDER"
-    if request.wants(Metric.IMAGEREWARD):
-        if weights.image_reward is not None:
-            openers.append(partial(open_image_reward, weights.image_reward, None, None, device, batch))
-        else:
-            missing[Metric.IMAGEREWARD] = f"{image_reward.HOW_TO_GET}; give it with --image-reward FILE"
-    if request.wants(Metric.ALIGNMENT):
-        try:
-            for drawn in (reference, *sets):
-                if isinstance(drawn, DrawnSet):
-                    require_emoji(drawn.manifest)
-            aligner = open_alignment(device, batch)
-            openers.append(lambda: aligner)
-        except EvaluationError as error:
-            missing[Metric.ALIGNMENT] = str(error)
-    for metric, reason in missing.items():
-        if request.demands(metric):
-            raise EvaluationError(f"{_NAMES[metric]} was asked for and can't be measured: {reason}")
-    return openers, {_NAMES[metric]: reason for metric, reason in missing.items()}
 
 
 def score_with(

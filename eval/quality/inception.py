@@ -19,8 +19,7 @@ SIDE = 299
 
 HOW_TO_GET = (
     "FID and KID with Inception need inception-2015-12-05.pt, 96 MB: "
-    "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt; give "
-    "it with --inception FILE"
+    "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 )
 
 

@@ -9,9 +9,10 @@ from mixdq.configs.errors import EvaluationError
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.quality_table import Difference, QualityRow, QualityTable, Score
 from mixdq.eval.quality.comparing_pairs import compare_pairs
-from mixdq.eval.quality.comparing_sets import compare_sets
-from mixdq.eval.quality.comparing_texts import compare_texts
+from mixdq.eval.quality.comparing_sets import compare_sets, open_networks
+from mixdq.eval.quality.comparing_texts import compare_texts, find_scorers
 from mixdq.eval.quality.found import Found, Watch
+from mixdq.eval.quality.missing import missing_weights
 from mixdq.eval.quality.pairs import check_counts, notes, partners
 from mixdq.eval.quality.pictures import DrawnSet, open_drawn, open_reference
 from mixdq.eval.quality.request import QualityRequest
@@ -47,14 +48,18 @@ def measure_quality(
     check_device(request.device, request.batch)
     if not request.generated:
         raise EvaluationError("there is nothing to score: give at least one folder after the reference's")
+    missing = missing_weights(request)
     reference = open_reference(request.reference)
     sets = [open_drawn(folder) for folder in request.generated]
     check_counts(sets)
     base = reference if isinstance(reference, DrawnSet) else sets[0]
     places = [partners(base, drawn) for drawn in sets]
-    found = compare_sets(request, reference, sets, watch)
-    found = found.joined(compare_pairs(request, reference, sets, places, watch))
-    found = found.joined(compare_texts(request, reference, sets, places, watch))
+    # What can't be done is said before what takes long.
+    networks, (scorers, unfit) = open_networks(request), find_scorers(request, reference, sets)
+    found = compare_pairs(request, reference, sets, places, watch)
+    found = found.joined(compare_sets(networks, request, reference, sets, watch))
+    found = found.joined(compare_texts(scorers, request, reference, sets, places, watch))
+    found = found.joined(Found(not_scored={**missing, **unfit}))
     if not (found.distances or found.scores or found.controls):
         raise EvaluationError(
             "nothing could be measured: "

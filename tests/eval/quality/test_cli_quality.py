@@ -73,7 +73,7 @@ def test_missing_weights_are_shown_with_the_option_that_takes_them(
         (["--features", "vgg"], "--features takes effnet-lite0, found 'vgg'"),
         (["--resize", "nearest"], "--resize takes clean or inside"),
         (["--resize", "inside"], "give --inception FILE too"),
-        (["--metrics", "clip"], "CLIP was asked for and can't be measured"),
+        (["--metrics", "clip"], "CLIP was asked for, and there are no weights"),
         (["--metrics", "lpips"], "LPIPS was asked for, and there are no weights"),
         (["--inception", "none.pt"], "there is no file none.pt"),
         (["--device", "tpu9"], "can't compute on 'tpu9'"),

@@ -156,24 +156,42 @@ def test_what_has_no_weights_is_listed_with_where_to_get_them(make_set: SetMaker
         assert words in table.not_scored[metric]
 
 
-@pytest.mark.parametrize("metric", [Metric.CLIP, Metric.IMAGEREWARD, Metric.LPIPS, Metric.ALIGNMENT])
+@pytest.mark.parametrize("metric", [Metric.FID, Metric.KID, Metric.CLIP, Metric.IMAGEREWARD, Metric.LPIPS])
 def test_what_was_asked_for_and_has_no_weights_is_an_error(make_set: SetMaker, metric: Metric) -> None:
     folder = make_set("plain")
     request = replace(_request(folder, folder), metrics=frozenset({metric}))
-    with pytest.raises(EvaluationError, match="was asked for"):
+    with pytest.raises(EvaluationError, match=r"was asked for, and there are no weights: .*; give --"):
         measure_quality(request)
 
 
-def test_a_distance_without_any_features_is_an_error(make_set: SetMaker) -> None:
+@pytest.mark.parametrize("option", ["inception", "clip", "image_reward", "lpips"])
+def test_weights_that_are_not_there_are_named_before_any_work(
+    make_set: SetMaker, tmp_path: Path, option: str
+) -> None:
     folder = make_set("plain")
-    with pytest.raises(EvaluationError, match="nothing to compute features with"):
-        measure_quality(_request(folder, folder))
+    phases: list[str] = []
+
+    def watch(phase: str) -> Report:
+        phases.append(phase)
+        return lambda done, total: None
+
+    weights = replace(Weights(), **{option: tmp_path / "none"})
+    with pytest.raises(EvaluationError, match=r"there is no file .*none, which --"):
+        measure_quality(replace(_request(folder, folder), metrics=None, weights=weights), watch)
+    assert phases == []
+
+
+def test_the_emoji_alignment_of_other_models_pictures_is_an_error_if_asked_for(make_set: SetMaker) -> None:
+    folder = make_set("plain")
+    request = replace(_request(folder, folder), metrics=frozenset({Metric.ALIGNMENT}))
+    with pytest.raises(EvaluationError, match="trained for emoji-turbo's pictures"):
+        measure_quality(request)
 
 
 def test_sets_of_different_numbers_are_refused(make_set: SetMaker, make_photographs: SetMaker) -> None:
     request = _request(make_photographs("photos"), make_set("a", 5), make_set("b", 6))
     with pytest.raises(EvaluationError, match="never compared"):
-        measure_quality(request)
+        measure_quality(replace(request, metrics=None))
 
 
 def test_rows_of_different_numbers_make_no_table(request_of_three: QualityRequest) -> None:
