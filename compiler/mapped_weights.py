@@ -49,6 +49,11 @@ class MappedWeights:
             if tensor.data_location != onnx.TensorProto.EXTERNAL:
                 continue
             entries = {entry.key: entry.value for entry in tensor.external_data}
+            if "location" not in entries:
+                raise GraphError(
+                    f"{self._graph.name} does not say which file holds its weight {tensor.name}; write the "
+                    "graphs again"
+                )
             stored = self._map(entries["location"])
             offset = int(entries.get("offset", 0))
             length = int(entries.get("length", stored.size - offset))

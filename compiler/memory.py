@@ -49,8 +49,9 @@ def reset_peak() -> None:
 def available_mib(root: Path = Path("/")) -> float:
     """The memory in MiB that this process and its children can still take without swapping.
 
-    On Linux the least of what the machine has and of what each control group around this process leaves
-    (containers, batch systems); a file's cached pages count as free. Elsewhere the machine's whole memory.
+    On Linux the least of what the machine has, of what each control group around this process leaves
+    (containers, batch systems), and of what this process's own limits leave (`ulimit -v`, `ulimit -d`); a
+    file's cached pages count as free. Elsewhere the machine's whole memory.
 
     Args:
         root: the folder that `proc` and `sys` are in.
@@ -59,7 +60,7 @@ def available_mib(root: Path = Path("/")) -> float:
     if not meminfo.exists():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _MIB
     machine = _fields(meminfo)["MemAvailable"] * 1024
-    return max(0, min([machine, *_left_in_groups(root)])) / _MIB
+    return max(0, min([machine, *_left_in_groups(root), *_left_by_limits(root)])) / _MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class _Hierarchy:
     usage: str
     cached: tuple[str, str]
 
+
+_LIMITS = {"Max address space": "VmSize", "Max data size": "VmData"}
+"""Limits of a process by their names in `/proc/self/limits`, and what counts against them in its `status`."""
+_LIMIT_NAME = 26
+"""The width of the names' column (Linux, fs/proc/base.c)."""
 
 _V1 = _Hierarchy(
     "sys/fs/cgroup/memory",
@@ -107,6 +113,22 @@ def _left_in_group(group: Path, hierarchy: _Hierarchy) -> Iterator[int]:
         return
     if limit != "max":
         yield int(limit) - usage + sum(figures.get(name, 0) for name in hierarchy.cached)
+
+
+def _left_by_limits(root: Path) -> Iterator[int]:
+    """The bytes that each limit of this process leaves; children inherit the limits, and start as large."""
+    limits, status = root / "proc/self/limits", root / "proc/self/status"
+    if not (limits.exists() and status.exists()):
+        return
+    soft = {line[:_LIMIT_NAME].strip(): line[_LIMIT_NAME:].split()[0] for line in _lines(limits)}
+    used = {line.split(":")[0]: line.split()[1] for line in _lines(status) if line.endswith("kB")}
+    for name, usage in _LIMITS.items():
+        if soft.get(name, "unlimited") != "unlimited":
+            yield int(soft[name]) - int(used[usage]) * 1024
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 def _fields(path: Path) -> dict[str, int]:

@@ -15,7 +15,7 @@ IDLE_TORCH_MIB = 1024.0
 
 _RESERVE_MIB = 512.0
 _MIB_PER_GIB = 1 << 10
-_BYTES_PER_GIB = 1 << 30
+_BYTES_PER_MIB = 1 << 20
 
 
 def memory_for_stages() -> float:
@@ -42,10 +42,10 @@ def check_memory(stages: Collection[Stage], memory_mib: float) -> None:
     names = ", ".join(f"`{stage.name}`" for stage in others[:3])
     more = f" (too little also for {names}{', …' if len(others) > 3 else ''})" if others else ""
     raise MachineError(
-        f"`{first.name}` needs about {first.memory_mib / _MIB_PER_GIB:.1f} GiB of memory, and this machine "
-        f"has {memory_mib / _MIB_PER_GIB:.1f} GiB for it{more}. Nothing was begun. Close other programs or "
-        "use a machine with more memory; or ask for less: a smaller --resolution or batch, fewer bits, or "
-        "--target cpu if it is another target's engine"
+        f"`{first.name}` needs about {_size(first.memory_mib)} of memory, and this machine has "
+        f"{_size(memory_mib)} for it{more}. Nothing was begun. Close other programs, raise a limit that is "
+        "set (`ulimit -v`) or use a machine with more memory; or ask for less: a smaller --resolution or "
+        "batch, fewer bits, or --target cpu if it is another target's engine"
     )
 
 
@@ -75,7 +75,11 @@ def _check_free(need: int, folders: list[Path]) -> None:
     if need > free:
         names = " and ".join(map(str, folders))
         raise StorageError(
-            f"about {need / _BYTES_PER_GIB:.1f} GiB will be written to {names}, and on its disk "
-            f"there are {free / _BYTES_PER_GIB:.1f} GiB free. Nothing was begun. Free some space, or choose "
+            f"about {_size(need / _BYTES_PER_MIB)} will be written to {names}, and on its disk "
+            f"there are {_size(free / _BYTES_PER_MIB)} free. Nothing was begun. Free some space, or choose "
             "folders on another disk (--out, --work)"
         )
+
+
+def _size(mib: float) -> str:
+    return f"{mib:.0f} MiB" if mib < _MIB_PER_GIB else f"{mib / _MIB_PER_GIB:.1f} GiB"

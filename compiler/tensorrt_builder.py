@@ -14,18 +14,15 @@ from typing import Any
 
 from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.built import Built
-from mixdq.compiler.tensorrt_hooks import engine_writer, error_log, interruptible, monitor
-from mixdq.compiler.timing_cache import attach_timing_cache, save_timing_cache
+from mixdq.compiler.tensorrt_hooks import Stop, engine_writer, monitor, stoppable
+from mixdq.compiler.timing_cache import keeping_timings
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import SYMBOLIC, TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
 from mixdq.configs.files import writing
 from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Backend, Target
-
-_MODULES = {Backend.TENSORRT: "tensorrt", Backend.RTX: "tensorrt_rtx"}
-_PRODUCTS = {Backend.TENSORRT: "TensorRT", Backend.RTX: "TensorRT for RTX"}
-_EXTRAS = {Backend.TENSORRT: "tensorrt", Backend.RTX: "rtx"}
+from mixdq.configs.tensorrt_product import MODULES, PRODUCTS, builder_name, error_log, reasons
 
 
 def require_tensorrt(target: Target) -> None:
@@ -34,7 +31,7 @@ def require_tensorrt(target: Target) -> None:
     Raises:
         TargetError: says which extra to install, or that a GPU is needed.
     """
-    if importlib.util.find_spec(_MODULES[target.backend]) is None:
+    if importlib.util.find_spec(MODULES[target.backend]) is None:
         raise _not_installed(target, "it is not installed")
     if target.backend is Backend.TENSORRT and find_gpu() is None:
         raise TargetError(
@@ -69,7 +66,8 @@ def build_tensorrt(
     Raises:
         GraphError: the parser or the builder refuses the graph; says which node.
         TargetError: the builder or its GPU is missing, or can't do what the options ask.
-        StorageError: the disk is full, or the timing cache is damaged.
+        StorageError: the disk is full, or the timing cache is damaged or can't be written; the latter before
+            the build.
         KeyboardInterrupt: Ctrl-C stopped the build.
     """
     from mixdq.compiler.mapped_weights import MappedWeights
@@ -87,25 +85,20 @@ def build_tensorrt(
     _let_attention_decompose(trt, network)
     config = _config(trt, builder, target, options)
     _add_profiles(builder, config, network, graph, profiles)
-    cache = None if options.timing_cache is None else attach_timing_cache(config, options.timing_cache)
-    with interruptible() as interrupted, weights.given_back(), writing(engine) as temporary:
-        config.progress_monitor = monitor(trt, report, interrupted)
-        done = _build(trt, builder, network, config, temporary, interrupted)
-        if interrupted:
-            raise KeyboardInterrupt
+    with (
+        keeping_timings(config, options.timing_cache),
+        stoppable() as stop,
+        weights.given_back(),
+        writing(engine) as temporary,
+    ):
+        config.progress_monitor = monitor(trt, report, stop)
+        done = _build(trt, builder, network, config, temporary, stop)
+        stop.check()
         if not done:
-            reasons = "; ".join(log.errors[-3:]) or "it gave no reason"
             raise GraphError(
-                f"{_PRODUCTS[target.backend]} could not build {graph.name} for {target}: {reasons}"
+                f"{PRODUCTS[target.backend]} could not build {graph.name} for {target}: {reasons(log)}"
             )
-    if options.timing_cache is not None:
-        save_timing_cache(config, cache, options.timing_cache)
-    return Built(builder_name(target, trt.__version__), built_for(target))
-
-
-def builder_name(target: Target, version: str) -> str:
-    """Builder and version, as the bundle records them: `tensorrt-rtx 1.7.1`."""
-    return f"{_MODULES[target.backend].replace('_', '-')} {version}"
+    return Built(builder_name(target.backend, trt.__version__), built_for(target))
 
 
 def built_for(target: Target) -> str:
@@ -118,15 +111,15 @@ def built_for(target: Target) -> str:
 
 def _load(target: Target) -> Any:
     try:
-        return importlib.import_module(_MODULES[target.backend])
+        return importlib.import_module(MODULES[target.backend])
     except (ImportError, OSError) as error:
         raise _not_installed(target, f"it does not load: {error}") from error
 
 
 def _not_installed(target: Target, what: str) -> TargetError:
     return TargetError(
-        f"target {target} needs {_PRODUCTS[target.backend]}, but {what}; install it with "
-        f"`pip install 'mixdq[{_EXTRAS[target.backend]}]'`"
+        f"target {target} needs {PRODUCTS[target.backend]}, but {what}; install it with "
+        f"`pip install 'mixdq[{target.backend}]'`"
     )
 
 
@@ -146,14 +139,14 @@ def _read(
     loaded = parser.load_model_proto(graph.read_bytes(), str(graph))
     loaded = loaded and all(parser.load_initializer(*tensor) for tensor in tensors)
     if not (loaded and parser.parse_model_proto()):
-        raise GraphError(f"{_PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser, log)}")
+        raise GraphError(f"{PRODUCTS[target.backend]} refused {graph.name}: {_parser_errors(parser, log)}")
     return network, parser
 
 
 def _parser_errors(parser: Any, log: Any) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     named = [f"node {e.node_name() or '(unnamed)'} ({e.node_operator()}): {e.desc().strip()}" for e in errors]
-    return "; ".join(dict.fromkeys(named or log.errors[-3:])) or "it gave no reason"
+    return "; ".join(dict.fromkeys(named)) or reasons(log)
 
 
 def _check_inputs(trt: Any, network: Any, graph: Path, expected: Sequence[TensorSpec]) -> None:
@@ -210,15 +203,14 @@ def _fits(shape: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
     return len(shape) == len(sizes) and all(size in (SYMBOLIC, number) for number, size in pairs)
 
 
-def _build(trt: Any, builder: Any, network: Any, config: Any, engine: Path, interrupted: list[int]) -> bool:
+def _build(trt: Any, builder: Any, network: Any, config: Any, engine: Path, stop: Stop) -> bool:
     """Writes the engine; False if the builder failed or was stopped."""
     with engine.open("wb") as file:
-        if not hasattr(
-            builder, "build_serialized_network_to_stream"
-        ):  # older TensorRT: the engine as a whole
+        if not hasattr(builder, "build_serialized_network_to_stream"):
+            # Older versions give the engine as a whole.
             serialized = builder.build_serialized_network(network, config)
             return serialized is not None and file.write(memoryview(serialized)) > 0
-        writer = engine_writer(trt, file, interrupted)
+        writer = engine_writer(trt, file, stop)
         done = bool(builder.build_serialized_network_to_stream(network, config, writer))
     if writer.error is not None:
         raise writer.error

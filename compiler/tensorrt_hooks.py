@@ -1,4 +1,7 @@
-"""What a build of TensorRT calls back: its log, its progress, the stream that it writes the engine to."""
+"""What a build of TensorRT calls back: its progress, and the stream that it writes the engine to.
+
+No exception may cross the builder's C++ frames: each is kept, stops the build, and is raised after it.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,51 @@ from typing import Any, BinaryIO
 from mixdq.compiler.worker import Report
 
 
-def error_log(trt: Any) -> Any:
-    """A logger that keeps the errors for the exception (`errors`) and prints nothing."""
+class Stop:
+    """Why a build is to stop; nothing while it may go on.
 
-    class ErrorLog(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
+    Attributes:
+        reason: the first error that was kept.
+    """
 
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
+    def __init__(self) -> None:
+        self.reason: BaseException | None = None
 
-    return ErrorLog()
+    def keep(self, reason: BaseException) -> None:
+        """Stops the build, for this reason unless there is one already."""
+        self.reason = self.reason or reason
+
+    def check(self) -> None:
+        """Leaves the block of `stoppable`, which raises the reason, if there is one."""
+        if self.reason is not None:
+            raise _Stopped
 
 
-def monitor(trt: Any, report: Report, interrupted: list[int]) -> Any:
-    """Reports the phases of a build; a step answers False, which cancels it, once a signal arrived."""
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Collects Ctrl-C instead of raising it, and raises after the block what stopped it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Exception: what a call back raised.
+    """
+    stop = Stop()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.keep(KeyboardInterrupt())
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    except _Stopped:
+        assert stop.reason is not None
+        raise stop.reason from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def monitor(trt: Any, report: Report, stop: Stop) -> Any:
+    """Reports the phases of a build; a step answers False, which cancels it, once it is to stop."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -36,20 +67,26 @@ def monitor(trt: Any, report: Report, interrupted: list[int]) -> Any:
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             self._steps[phase] = steps
-            report(_said(phase), 0, steps)
+            self._report(phase, 0)
 
         def step_complete(self, phase: str, step: int) -> bool:
-            report(_said(phase), step + 1, self._steps[phase])
-            return not interrupted
+            self._report(phase, step + 1)
+            return stop.reason is None
 
         def phase_finish(self, phase: str) -> None:
             self._steps.pop(phase, None)
 
+        def _report(self, phase: str, done: int) -> None:
+            try:
+                report(_said(phase), done, self._steps[phase])
+            except BaseException as error:  # noqa: BLE001 (raised again after the build)
+                stop.keep(error)
+
     return Monitor()
 
 
-def engine_writer(trt: Any, file: BinaryIO, interrupted: list[int]) -> Any:
-    """A stream into a file; an error of the file (`error`) or a signal stops the build."""
+def engine_writer(trt: Any, file: BinaryIO, stop: Stop) -> Any:
+    """A stream into a file; an error of the file (`error`) or a reason to stop ends the build."""
 
     class Writer(trt.IStreamWriter):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -57,30 +94,19 @@ def engine_writer(trt: Any, file: BinaryIO, interrupted: list[int]) -> Any:
             self.error: OSError | None = None
 
         def write(self, data: bytes) -> int:
-            if interrupted:
+            if stop.reason is not None:
                 return -1
             try:
                 return file.write(data)
-            except OSError as error:  # must not cross the builder's C++ frames
+            except OSError as error:
                 self.error = error
                 return -1
 
     return Writer()
 
 
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Collects Ctrl-C instead of raising it: an exception must not cross the builder's C++ frames."""
-    arrived: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        arrived.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield arrived
-    finally:
-        signal.signal(signal.SIGINT, before)
+class _Stopped(Exception):  # noqa: N818 (it never leaves this file)
+    """Leaves the block of `stoppable`: no reason is taken there for the block's own error."""
 
 
 def _said(phase: str) -> str:

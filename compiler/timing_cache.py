@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mixdq.configs.errors import StorageError
 from mixdq.configs.files import writing
+
+
+@contextmanager
+def keeping_timings(config: Any, path: Path | None) -> Iterator[None]:
+    """Lends the block, a build, the timings of a file, and adds its own to them after it succeeded.
+
+    The file is written before the block too: one that can't be is refused before the long work. If it can't
+    be any more after that, the timings are lost, which costs time at the next build; the engine is kept.
+
+    Args:
+        config: TensorRT's `IBuilderConfig`.
+        path: the file; may be missing. None keeps nothing.
+
+    Raises:
+        StorageError: before the block: the file can't be read or written, is damaged, or is of another
+            version of TensorRT or another GPU.
+    """
+    if path is None:
+        yield
+        return
+    cache = attach_timing_cache(config, path)
+    save_timing_cache(config, cache, path)
+    yield
+    with suppress(StorageError):
+        save_timing_cache(config, cache, path)
 
 
 def attach_timing_cache(config: Any, path: Path) -> Any:

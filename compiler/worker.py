@@ -27,6 +27,11 @@ T = TypeVar("T")
 
 _GRACE_S = 3.0
 _REPORT_INTERVAL_S = 0.05
+_OUT_OF_MEMORY = (
+    *("cannot allocate memory", "can't allocate memory", "failed to allocate memory", "bad_alloc"),
+    *("failed to map segment", "can't start new thread"),
+)
+"""What the system, its loader, torch, ONNX Runtime and C++ say when memory, or a limit on it, ran out."""
 _CHILD = "from mixdq.compiler.worker import serve; serve()"
 
 
@@ -206,14 +211,23 @@ def _perform(data: bytes, report: Report) -> Finished[Any] | _Failed:
         return _Failed(_plain(error), traceback.format_exc())
     except ModuleNotFoundError as error:
         return _Failed(missing_extra(error), traceback.format_exc())
-    except MemoryError:
-        return _Failed(
-            MachineError("a step ran out of memory; use --jobs 1 or a machine with more"),
-            traceback.format_exc(),
-        )
-    except Exception:  # noqa: BLE001 (a defect: its traceback must reach the parent)
-        return _Failed(None, traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 (a defect: its traceback must reach the parent)
+        return _Failed(_out_of_memory(error), traceback.format_exc())
     return Finished(value, time.perf_counter() - start, peak_mib())
+
+
+def _out_of_memory(error: BaseException) -> MachineError | None:
+    """The error to show where memory ran out, in the words of what noticed it; None if it did not."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, MemoryError) or any(words in str(link).lower() for words in _OUT_OF_MEMORY):
+            found = f" ({str(link).splitlines()[0]})" if str(link) else ""
+            return MachineError(
+                f"a step ran out of memory{found}; use --jobs 1, raise a limit that is set (`ulimit -v`) or "
+                "use a machine with more"
+            )
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def _plain(error: MixdqError) -> MixdqError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from typing import Self
 from weakref import finalize
 
@@ -34,7 +35,7 @@ class Buffer:
         cuda = cuda_runtime()
         error, address = cuda.cudaMalloc(max(size, 1))
         if int(error) != 0:
-            raise MachineError(_no_memory(size, error_text(error)))
+            raise out_of_memory(f"could not allocate {-(-size // _MIB)} MiB on it", error_text(error))
         self.address, self.size = int(address), size
         self._free = finalize(self, cuda.cudaFree, self.address)
 
@@ -122,13 +123,26 @@ class Scratch:
         self.close()
 
 
-def _no_memory(size: int, reason: str) -> str:
+def out_of_memory(failed: str, reason: str) -> MachineError:
+    """The error for a GPU whose memory ran out, with what is free now and what to do.
+
+    Args:
+        failed: what could not be done: `could not load unet.engine of 2500 MiB`.
+        reason: in the words of whoever refused.
+    """
     try:
         free, total = free_and_total_bytes()
         found = f"{free // _MIB} of its {total // _MIB} MiB are free"
     except MachineError as error:
         found = str(error)
-    return (
-        f"could not allocate {-(-size // _MIB)} MiB on the GPU: {reason}; {found}. Close other programs that "
-        "use it, or load fewer resolutions"
+    return MachineError(
+        f"the GPU's memory ran out: {failed}: {reason}; {found}. Close other programs that use it, load "
+        "fewer resolutions, or build one engine for all of them (`mixdq-compile run` with `--layout dynamic`)"
     )
+
+
+def lacks_bytes(size: int) -> bool:
+    """Whether the GPU has less than `size` bytes free; False where CUDA can't say."""
+    with suppress(MachineError):
+        return free_and_total_bytes()[0] < size
+    return False

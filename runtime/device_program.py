@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
 import numpy as np
 
 from mixdq.configs.bundle import EngineRecord, TensorSpec
+from mixdq.configs.errors import MachineError
 from mixdq.runtime.cuda_memory import Buffer, PinnedArray, Scratch
 from mixdq.runtime.cuda_stream import Graph, Stream
 from mixdq.runtime.engine import Array
@@ -107,6 +108,8 @@ class DeviceProgram:
     def close(self) -> None:
         """Waits for the stream's work and gives the memory back; a second call does nothing."""
         with self._workspace.stream.lock:
+            with suppress(MachineError):  # the run that failed has said so
+                self._workspace.stream.synchronize()
             self._forget()
             self._memory.close()
 

@@ -15,10 +15,16 @@ from mixdq.configs.files import writing
 from mixdq.configs.gpu import Gpu
 
 
-def kernel_cache_path(engine_sha256: str, gpu: Gpu, version: str) -> Path:
-    """Where the kernels of an engine are kept: `$XDG_CACHE_HOME/mixdq/rtx/…`, else `~/.cache/mixdq/rtx/…`."""
-    # An empty variable counts as absent (XDG Base Directory Specification).
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def kernel_cache_path(engine_sha256: str, gpu: Gpu, version: str) -> Path | None:
+    """Where the kernels of an engine are kept: `$XDG_CACHE_HOME/mixdq/rtx/…`, else `~/.cache/mixdq/rtx/…`.
+
+    None for a user without a home, as in some containers: nothing is kept.
+    """
+    try:
+        # An empty variable counts as absent (XDG Base Directory Specification).
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
     name = re.sub(r"[^A-Za-z0-9]+", "-", gpu.name).strip("-").lower()
     return root / "mixdq" / "rtx" / f"{engine_sha256[:32]}-{name}-sm{gpu.sm}-{version}.kernels"
 

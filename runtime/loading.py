@@ -41,9 +41,11 @@ def load(
     bundle = Bundle.read(root)
     built = {engine.target for engine in bundle.engines}
     if target not in built:
+        # A run makes the folder hold the engines of the targets that it names, and no others.
+        options = " ".join(f"--target {one}" for one in (*sorted(built), target))
         raise TargetError(
             f"{root} was built for {', '.join(sorted(built))}, not for {target}; "
-            f"add it with `mixdq-compile run MODEL --target {target} --out {root}`"
+            f"add it with `mixdq-compile run MODEL {options} --out {root}`"
         )
     engines = EngineStore(bundle, root, wanted, open_with(wanted, OnnxDevice.parse(device), threads))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -68,14 +69,15 @@ class EngineStore:
 
     def close(self) -> None:
         """Gives back all memory of the engines, which must not be running; a second call does nothing."""
-        with self._lock:
+        with self._lock, ExitStack() as closing:
             if not self._closed:
                 self._closed = True
-                self._engines.clear()
+                # One that fails leaves none of the others open.
+                closing.callback(self._opener.close)
                 for network in self._networks.values():
-                    network.close()
+                    closing.callback(network.close)
                 self._networks.clear()
-                self._opener.close()
+                self._engines.clear()
 
     def _network(self, record: EngineRecord) -> Network:
         if record not in self._networks:

@@ -9,11 +9,9 @@ from typing import Any
 from mixdq.configs.bundle import EngineRecord
 from mixdq.configs.errors import BundleError, TargetError
 from mixdq.configs.gpu import Gpu, find_gpu
-from mixdq.configs.target import RTX_COMPUTE_CAPABILITIES, Backend, Target
+from mixdq.configs.target import RTX_COMPUTE_CAPABILITIES, Target
+from mixdq.configs.tensorrt_product import MODULES, PRODUCTS, builder_name
 from mixdq.runtime.cuda_api import cuda_runtime
-
-_MODULES = {Backend.TENSORRT: "tensorrt", Backend.RTX: "tensorrt_rtx"}
-PRODUCTS = {Backend.TENSORRT: "TensorRT", Backend.RTX: "TensorRT for RTX"}
 
 
 def require_gpu(target: Target, gpu: Gpu | None) -> Gpu:
@@ -47,7 +45,7 @@ def load_tensorrt(target: Target) -> Any:
     """
     cuda_runtime()
     try:
-        return importlib.import_module(_MODULES[target.backend])
+        return importlib.import_module(MODULES[target.backend])
     except (ImportError, OSError) as error:
         raise TargetError(
             f"{target} engines need {PRODUCTS[target.backend]}, which does not load here ({error}); install "
@@ -83,7 +81,7 @@ def check_built_for(record: EngineRecord, target: Target, version: str, gpu: Gpu
             f"{record.file.path} was built for {record.built_for}, and such an engine runs nowhere else; "
             f"found {gpu.name} (sm{gpu.sm}); {_advice(gpu)}"
         )
-    ours = f"{_MODULES[target.backend].replace('_', '-')} {version}"
+    ours = builder_name(target.backend, version)
     if not _same_version(record.builder, ours):
         raise BundleError(
             f"{record.file.path} was built by {record.builder}, and such an engine is read by that version "

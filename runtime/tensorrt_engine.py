@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from mixdq.configs.bundle import SYMBOLIC, EngineRecord, TensorSpec
-from mixdq.configs.errors import BundleError
+from mixdq.configs.errors import BundleError, MixdqError
 from mixdq.configs.gpu import Gpu
 from mixdq.configs.target import Backend, Target
+from mixdq.configs.tensorrt_product import PRODUCTS, error_log, reasons, says_out_of_memory
+from mixdq.runtime.cuda_memory import lacks_bytes, out_of_memory
 from mixdq.runtime.device_program import DeviceProgram, Workspace
 from mixdq.runtime.engine import Array
 from mixdq.runtime.kernel_cache import keep_kernels, kernel_cache_path, read_kernels
@@ -25,7 +28,7 @@ from mixdq.runtime.tensorrt_api import (
     RuntimeConfig,
     TensorRt,
 )
-from mixdq.runtime.tensorrt_checks import PRODUCTS, check_built_for, require_executable
+from mixdq.runtime.tensorrt_checks import check_built_for, require_executable
 
 
 class TensorRtOpener:
@@ -83,29 +86,36 @@ class TensorRtNetwork:
         Raises:
             BundleError: the module can't read the file, the engine has other tensors than the record, or the
                 weights don't fit.
+            MachineError: the GPU's memory ran out.
         """
         self._trt, self._workspace, self._path = trt, workspace, path
-        self._log = _error_log(trt)
+        self._log = error_log(trt)
         with workspace.stream.lock:
             self._runtime = trt.Runtime(self._log)
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 engine = self._runtime.deserialize_cuda_engine(content)
             if engine is None:
+                # What it reads from the file, its weights above all, goes to the GPU.
+                if says_out_of_memory(self._log) or lacks_bytes(record.file.bytes):
+                    size = f"{record.file.bytes >> 20} MiB"
+                    raise out_of_memory(f"could not load {path} of {size}", reasons(self._log))
                 raise BundleError(
                     f"{PRODUCTS[target.backend]} {trt.__version__} can't load {path}, which was made with "
-                    f"{record.builder} for {record.built_for}: {self._reasons()}; build the bundle again here"
+                    f"{record.builder} for {record.built_for}: {reasons(self._log)}; build the bundle again "
+                    "here"
                 )
             _check_tensors(trt, engine, record, path)
             if weights:
                 self._refit(engine, weights[0])
             self._engine: CudaEngine | None = engine
-            self._config = engine.create_runtime_config()
+            config = engine.create_runtime_config()
+            self._config: RuntimeConfig | None = config
             # The working memory is ours, so that networks that never run at the same time share it.
-            self._config.set_execution_context_allocation_strategy(
+            config.set_execution_context_allocation_strategy(
                 trt.ExecutionContextAllocationStrategy.USER_MANAGED
             )
             self._kernels = (
-                _RtxKernels(trt, self._config, kernel_cache_path(record.file.sha256, gpu, trt.__version__))
+                _RtxKernels(trt, config, kernel_cache_path(record.file.sha256, gpu, trt.__version__))
                 if target.backend is Backend.RTX
                 else None
             )
@@ -114,6 +124,7 @@ class TensorRtNetwork:
     def engine(self, record: EngineRecord, profile: int) -> TensorRtEngine:
         """A context of its own for one resolution; see `Network`."""
         with self._workspace.stream.lock:
+            self._log.errors.clear()
             context = self._context(record, profile)
             program = DeviceProgram(
                 self._workspace,
@@ -132,15 +143,16 @@ class TensorRtNetwork:
         return engine
 
     def close(self) -> None:
-        """Gives the contexts, their tensors and the weights back."""
-        with self._workspace.stream.lock:
+        """Gives the contexts, their tensors and the weights back; a second call does nothing."""
+        with self._workspace.stream.lock, ExitStack() as closing:
+            closing.callback(self._forget)
             for engine in self._engines:
-                engine.program.close()
-            # TensorRT frees a context, then an engine, with the last reference to it.
-            self._engines.clear()
-            self._kernels = None
-            del self._config
-            self._engine = None
+                closing.callback(engine.program.close)
+
+    def _forget(self) -> None:
+        # TensorRT frees a context, then an engine, with the last reference to it.
+        self._engines.clear()
+        self._kernels = self._config = self._engine = None
 
     def _refit(self, engine: CudaEngine, graph: Path) -> None:
         refitter = self._trt.Refitter(engine, self._log)
@@ -149,9 +161,10 @@ class TensorRtNetwork:
             raise self._refusal(f"the weights of {graph}")
 
     def _context(self, record: EngineRecord, profile: int) -> ExecutionContext:
-        engine = self._engine
+        engine, config = self._engine, self._config
         assert engine is not None, "the network was closed"
-        context = engine.create_execution_context(self._config)
+        assert config is not None
+        context = engine.create_execution_context(config)
         if context is None:
             raise self._refusal("a context")
         stream = self._workspace.stream
@@ -169,6 +182,7 @@ class TensorRtNetwork:
         return context
 
     def _enqueue(self, context: ExecutionContext, stream: int) -> None:
+        self._log.errors.clear()  # of earlier runs
         if not context.execute_async_v3(stream):
             raise self._refusal("to run")
 
@@ -178,14 +192,13 @@ class TensorRtNetwork:
         self._kernels.keep()
         return cast(RtxExecutionContext, context).is_stream_capturable(stream)
 
-    def _refusal(self, what: str) -> BundleError:
+    def _refusal(self, what: str) -> MixdqError:
+        if says_out_of_memory(self._log):
+            return out_of_memory(f"the engine {self._path} refused {what}", reasons(self._log))
         return BundleError(
-            f"the engine {self._path} refused {what}: {self._reasons()}; build the bundle again with the "
+            f"the engine {self._path} refused {what}: {reasons(self._log)}; build the bundle again with the "
             "versions installed here"
         )
-
-    def _reasons(self) -> str:
-        return "; ".join(self._log.errors[-3:]) or "TensorRT gave no reason"
 
 
 class TensorRtEngine:
@@ -208,7 +221,7 @@ class TensorRtEngine:
 class _RtxKernels:
     """The kernels that TensorRT for RTX compiles at the first run of a shape, kept for the next start."""
 
-    def __init__(self, trt: TensorRt, config: RuntimeConfig, path: Path) -> None:
+    def __init__(self, trt: TensorRt, config: RuntimeConfig, path: Path | None) -> None:
         rtx, settings = cast(RtxModule, trt), cast(RtxRuntimeConfig, config)
         # A recorded graph keeps its kernels: it must not be recorded with those that only bridge the time
         # until the right ones are compiled.
@@ -217,14 +230,16 @@ class _RtxKernels:
         )
         self._path = path
         self._cache: RuntimeCache = settings.create_runtime_cache()
-        kept = read_kernels(path)
+        kept = None if path is None else read_kernels(path)
         if kept:
             # What another driver or version kept is refused here, and replaced after the first run.
             self._cache.deserialize(kept)
         settings.set_runtime_cache(self._cache)
 
     def keep(self) -> None:
-        keep_kernels(self._path, bytes(memoryview(self._cache.serialize())))
+        kernels = None if self._path is None else self._cache.serialize()
+        if self._path is not None and kernels is not None:
+            keep_kernels(self._path, bytes(memoryview(kernels)))
 
 
 def _check_tensors(trt: TensorRt, engine: CudaEngine, record: EngineRecord, path: Path) -> None:
@@ -243,18 +258,3 @@ def _tensor(trt: TensorRt, engine: CudaEngine, name: str) -> TensorSpec:
     dtype = trt.nptype(engine.get_tensor_dtype(name))
     shape = tuple(SYMBOLIC if size < 0 else int(size) for size in engine.get_tensor_shape(name))
     return TensorSpec(name, dtype.__name__, shape)
-
-
-def _error_log(trt: TensorRt) -> Any:
-    """A logger that keeps the errors for the exception and prints nothing."""
-
-    class ErrorLog(trt.ILogger):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return ErrorLog()

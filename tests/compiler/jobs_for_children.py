@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
+from mixdq.compiler.memory import available_mib
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
 from mixdq.configs.errors import TargetError
@@ -46,6 +48,19 @@ def vanish(report: Report) -> None:
 
 def exhaust(report: Report) -> None:
     raise MemoryError
+
+
+def exhaust_in_other_words(report: Report, words: str) -> None:
+    """As a library does that can't be loaded, and one that says so to its caller."""
+    try:
+        raise ImportError(words)
+    except ImportError as error:
+        raise RuntimeError("could not import a part") from error
+
+
+def available_under_a_limit(report: Report, mib: int) -> float:
+    resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+    return available_mib()
 
 
 def write(report: Report, path: Path, text: str) -> Made:

@@ -72,6 +72,15 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
         MappedWeights(tmp_path / "net.onnx")
 
 
+def test_a_weight_that_names_no_file_is_refused(tmp_path: Path) -> None:
+    graph, _ = graph_of_two_weights(tmp_path)
+    model = onnx.load(graph, load_external_data=False)
+    del model.graph.initializer[1].external_data[:]
+    graph.write_bytes(model.SerializeToString())
+    with pytest.raises(GraphError, match=r"net\.onnx does not say which file holds its weight second; write"):
+        MappedWeights(graph)
+
+
 @pytest.mark.parametrize("kept", [0, SIZE + 1000])
 def test_a_weights_file_that_was_cut_off_is_refused(kept: int, tmp_path: Path) -> None:
     graph, _ = graph_of_two_weights(tmp_path)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from mixdq.compiler.memory import available_mib
+from mixdq.compiler.worker import run_in_child
 
 _MEMINFO = (
     "MemTotal:       16777216 kB\nMemFree:  1048576 kB\nMemAvailable:   8388608 kB\nHugePages_Total: 0\n"
@@ -72,6 +75,36 @@ def test_in_a_container_that_sees_the_hosts_path_the_limit_at_the_top_counts(tmp
 def test_a_group_that_uses_more_than_its_limit_has_nothing_left(tmp_path: Path) -> None:
     files = v2("/box", _GIB, 2 * _GIB)
     assert available_mib(tree(tmp_path, **{"proc/self/cgroup": "0::/box\n"}, **files)) == 0
+
+
+def limits(address_space: int | str, data: int | str = "unlimited") -> dict[str, str]:
+    """A process of 1 GiB of address space, 256 MiB of it data, with limits."""
+    rows = {"Limit": ("Soft Limit", "Hard Limit"), "Max cpu time": ("unlimited", "unlimited")}
+    rows |= {
+        "Max data size": (f"{data}", "unlimited"),
+        "Max address space": (f"{address_space}", "unlimited"),
+    }
+    table = "".join(f"{name:<25} {soft:<20} {hard:<20} bytes\n" for name, (soft, hard) in rows.items())
+    status = "Name:\tpython\nVmSize:\t 1048576 kB\nVmData:\t  262144 kB\nThreads:\t1\n"
+    return {"proc/self/limits": table, "proc/self/status": status}
+
+
+def test_a_limit_of_the_address_space_counts_less_what_is_in_use(tmp_path: Path) -> None:
+    assert available_mib(tree(tmp_path, **limits(3 * _GIB))) == 2048
+
+
+def test_a_limit_of_the_data_counts_less_what_is_in_use(tmp_path: Path) -> None:
+    assert available_mib(tree(tmp_path, **limits(3 * _GIB, _GIB))) == 768
+
+
+def test_a_process_without_limits_has_what_the_machine_has(tmp_path: Path) -> None:
+    assert available_mib(tree(tmp_path, **limits("unlimited"))) == 8192
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+def test_a_real_limit_of_this_process_counts(jobs: Any) -> None:
+    found = run_in_child(jobs.available_under_a_limit, 3000).value
+    assert 0 < found < 3000
 
 
 def test_without_proc_it_is_the_machines_whole_memory(tmp_path: Path) -> None:

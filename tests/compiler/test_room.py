@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,16 @@ def test_the_stage_that_needs_most_is_named_with_its_need_and_what_there_is(book
         r"\(too little also for `build unet 512 rtx:sm120`\)\. Nothing was begun\. Close .*--target cpu",
     ):
         check_memory(stages, 8 * 1024)
+
+
+def test_less_than_a_gib_is_said_in_mib(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        MachineError, match=r"needs about 307 MiB of memory, and this machine has 40 MiB for it"
+    ):
+        check_memory([stage(book, "export unet", gib=0.3)], 40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 << 20))
+    with pytest.raises(StorageError, match=r"about 20 MiB will be written .*there are 3 MiB free"):
+        check_disk([stage(book, "a", disk_bytes=20 << 20)])
 
 
 def test_stages_that_fit_alone_are_admitted_though_they_do_not_fit_together(book: Book) -> None:

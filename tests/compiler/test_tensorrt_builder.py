@@ -175,6 +175,18 @@ def test_ctrl_c_stops_a_build_and_leaves_no_file(stopped_in: str, tmp_path: Path
     assert not list(engine.parent.iterdir())
 
 
+def test_a_listener_that_fails_stops_the_build_and_is_heard_after_it(tmp_path: Path) -> None:
+    graph, engine = w8a8_convolution(tmp_path), tmp_path / "engines" / "net.engine"
+
+    def hang_up(phase: str, done: int, total: int | None) -> None:
+        if phase != "reading":
+            raise BrokenPipeError("nobody listens")
+
+    with pytest.raises(BrokenPipeError, match="nobody listens"):
+        build_tensorrt(hang_up, SM89, graph, engine, INPUTS, ONE_SIZE, PLAIN)
+    assert not list(engine.parent.iterdir())
+
+
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
 def test_rtx_without_a_gpu_says_that_it_cannot_leave_the_weights_out(tmp_path: Path) -> None:
     options = BuildOptions(timing_cache=None, strip_weights=True)

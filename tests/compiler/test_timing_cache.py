@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixdq.compiler.timing_cache import attach_timing_cache, save_timing_cache
+from mixdq.compiler.timing_cache import attach_timing_cache, keeping_timings, save_timing_cache
 from mixdq.configs.errors import StorageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
@@ -50,6 +50,25 @@ def test_a_file_replaced_by_something_else_during_the_build_is_not_overwritten(
     with pytest.raises(StorageError, match="no timing cache"):
         save_timing_cache(config, cache, path)
     assert path.read_bytes() == b"notes"
+
+
+def test_a_cache_that_cannot_be_kept_after_the_build_does_not_cost_the_engine(
+    config: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "timings"
+    with keeping_timings(config, path):
+        assert path.stat().st_size > 0  # that it can be written is tried before
+        path.write_bytes(b"notes")
+    assert path.read_bytes() == b"notes"
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_the_build(config: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with (
+        pytest.raises(StorageError, match=r"could not write .*timings"),
+        keeping_timings(config, tmp_path / "file" / "timings"),
+    ):
+        pytest.fail("the build began")
 
 
 def test_a_folder_is_no_timing_cache(config: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_killed_child_is_reported_with_its_last_words(jobs: Any) -> None:
 def test_memory_that_runs_out_is_an_error_of_the_machine(jobs: Any) -> None:
     with pytest.raises(MachineError, match="ran out of memory; use --jobs 1"):
         run_in_child(jobs.exhaust)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["libtorch_cpu.so: failed to map segment from shared object", "[Errno 12] Cannot allocate memory"],
+)
+def test_memory_that_runs_out_in_a_library_is_the_same_error_in_its_words(jobs: Any, words: str) -> None:
+    with pytest.raises(
+        MachineError, match=rf"ran out of memory \({re.escape(words)}\); use --jobs 1.*ulimit"
+    ):
+        run_in_child(jobs.exhaust_in_other_words, words)
 
 
 def test_a_stopped_worker_leaves_no_process_and_no_half_file(jobs: Any, tmp_path: Any) -> None:

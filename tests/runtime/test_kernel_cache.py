@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return kernel_cache_path("a" * 64, ADA, "1.7.1")
+    return _path()
 
 
 def test_what_was_kept_is_read_again_and_nothing_else_is_left_in_the_folder(path: Path) -> None:
@@ -46,7 +47,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_cache(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    path = kernel_cache_path("a" * 64, ADA, "1.7.1")
+    path = _path()
     keep_kernels(path, b"kernels")
     assert read_kernels(path) is None
 
@@ -54,4 +55,20 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_cache(
 def test_an_empty_variable_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert kernel_cache_path("a" * 64, ADA, "1.7.1").is_relative_to(tmp_path / ".cache" / "mixdq")
+    assert _path().is_relative_to(tmp_path / ".cache" / "mixdq")
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert kernel_cache_path("a" * 64, ADA, "1.7.1") is None
+
+
+def _path() -> Path:
+    path = kernel_cache_path("a" * 64, ADA, "1.7.1")
+    assert path is not None
+    return path

@@ -53,7 +53,9 @@ def test_an_unknown_target_is_refused(tiny_bundle: Path) -> None:
 def test_a_bundle_without_engines_for_the_target_is_refused(tiny_bundle: Path) -> None:
     path = tiny_bundle / "bundle.json"
     path.write_text(path.read_text().replace('"target": "cpu"', '"target": "rtx:sm89"'))
-    with pytest.raises(TargetError, match="was built for rtx:sm89, not for cpu"):
+    with pytest.raises(
+        TargetError, match=r"built for rtx:sm89, not for cpu; .* MODEL --target rtx:sm89 --target cpu --out"
+    ):
         _draw(tiny_bundle)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from mixdq.configs.bundle import SYMBOLIC, Component, EngineRecord, FileRecord, TensorSpec
-from mixdq.configs.errors import BundleError, TargetError
+from mixdq.configs.errors import BundleError, MachineError, TargetError
 from mixdq.configs.gpu import Gpu, find_gpu
 from mixdq.configs.target import Target
 from mixdq.runtime import cuda_api, cuda_memory, cuda_stream, tensorrt_engine
@@ -32,6 +32,7 @@ from mixdq.runtime.tensorrt_engine import TensorRtEngine, TensorRtNetwork, Tenso
 ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
 VERSION = "1.7.1.116"
 RESOLUTIONS = (128, 192)
+NO_MEMORY = "[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)"
 
 
 class HostCuda:
@@ -47,6 +48,8 @@ class HostCuda:
         self.held: dict[int, Any] = {}
         self.given_back: list[Any] = []  # kept, so that no address comes twice
         self.recording: list[Callable[[], object]] | None = None
+        self.waits = 0
+        self.broken = False
 
     def _hold(self, size: int) -> tuple[int, int]:
         block = ctypes.create_string_buffer(size)
@@ -67,7 +70,8 @@ class HostCuda:
 
     def cudaStreamSynchronize(self, stream: Any) -> tuple[int]:  # noqa: N802
         assert self.recording is None, "no waiting while a graph is recorded"
-        return (0,)
+        self.waits += 1
+        return (700,) if self.broken else (0,)
 
     def cudaMemcpyAsync(self, dst: int, src: int, count: int, kind: Any, stream: Any) -> tuple[int]:  # noqa: N802
         def copy() -> None:
@@ -157,13 +161,16 @@ class CopyContext:
         ):
             assert int(cuda.cudaMemcpyAsync(target, source, size, kind, stream_handle)[0]) == 0
         self.config["cache"].extend(b"compiled ")
+        self.engine.say("run")
         return self.engine.works
 
 
 class CopyEngine:
     """What the JSON of an engine file says."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
+    def __init__(self, content: Mapping[str, Any], logger: Any) -> None:
+        self.logger, self.says = logger, content.get("says", {})
+        self.keeps: bool = content.get("keeps", True)
         self.tensors: dict[str, tuple[str, list[int]]] = content["tensors"]
         self.profiles: list[list[list[int]]] = content["profiles"]
         self.works: bool = content.get("works", True)
@@ -172,6 +179,13 @@ class CopyEngine:
         self.num_optimization_profiles = len(self.profiles)
         self.contexts: list[CopyContext] = []
         self.configs: list[dict[str, Any]] = []
+
+    def say(self, doing: str) -> bool:
+        """Logs the error that the file has for this, once; whether there was one."""
+        error = self.says.pop(doing, None)
+        if error is not None:
+            self.logger.log("error", error)
+        return error is not None
 
     def get_tensor_name(self, index: int) -> str:
         return list(self.tensors)[index]
@@ -188,6 +202,7 @@ class CopyEngine:
     def create_runtime_config(self) -> Any:
         found: dict[str, Any] = {}
         self.configs.append(found)
+        keeps = self.keeps
 
         class Config:
             def __setattr__(self, name: str, value: Any) -> None:
@@ -198,14 +213,18 @@ class CopyEngine:
 
             def create_runtime_cache(self) -> Any:
                 kernels = found["cache"] = bytearray()
-                return SimpleNamespace(deserialize=kernels.extend, serialize=lambda: kernels)
+                return SimpleNamespace(
+                    deserialize=kernels.extend, serialize=lambda: kernels if keeps else None
+                )
 
             def set_runtime_cache(self, cache: Any) -> bool:
                 return True
 
         return Config()
 
-    def create_execution_context(self, runtime_config: Any) -> CopyContext:
+    def create_execution_context(self, runtime_config: Any) -> CopyContext | None:
+        if self.say("context"):
+            return None
         self.contexts.append(CopyContext(self, self.configs[-1]))
         return self.contexts[-1]
 
@@ -247,12 +266,15 @@ class CopyRt:
     def Runtime(self, logger: Any) -> Any:  # noqa: N802
         def deserialize(content: Any) -> CopyEngine | None:
             try:
-                self.engines.append(CopyEngine(json.loads(bytes(content))))
+                engine = CopyEngine(json.loads(bytes(content)), logger)
             except ValueError:
                 logger.log("info", "not this")
                 logger.log("error", "magic number does not match")
                 return None
-            return self.engines[-1]
+            if engine.say("load"):
+                return None
+            self.engines.append(engine)
+            return engine
 
         return SimpleNamespace(deserialize_cuda_engine=deserialize)
 
@@ -462,6 +484,85 @@ def test_closing_gives_all_memory_back(cuda: CudaRuntime, trt: CopyRt, tmp_path:
     network.close()
     opener.close()
     assert not cuda.held
+
+
+@pytest.mark.parametrize("words", [NO_MEMORY, "Error Code 2: OutOfMemory (no further information)"])
+def test_an_engine_for_which_the_gpu_has_no_memory_is_an_error_of_the_machine(
+    words: str, opener: TensorRtOpener, tmp_path: Path
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, says={"load": words})
+    with pytest.raises(
+        MachineError,
+        match=r"memory ran out: could not load .*unet\.engine.*; \d+ of its \d+ MiB .*fewer .*--layout",
+    ):
+        opener.open(record, tmp_path / "unet.engine", ())
+
+
+def test_an_engine_larger_than_what_is_free_is_one_too_whatever_tensorrt_says(
+    opener: TensorRtOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, says={"load": "assertion"})
+    with pytest.raises(BundleError, match="assertion; build the bundle again"):
+        opener.open(record, tmp_path / "unet.engine", ())
+    monkeypatch.setattr(cuda_memory, "free_and_total_bytes", lambda: (record.file.bytes - 1, 8 << 30))
+    with pytest.raises(MachineError, match=r"assertion; 0 of its 8192 MiB are free"):
+        opener.open(record, tmp_path / "unet.engine", ())
+
+
+def test_a_context_or_a_run_without_memory_is_one_too_and_is_forgotten_by_the_next(
+    opener: TensorRtOpener, tmp_path: Path
+) -> None:
+    says = {"context": NO_MEMORY, "run": NO_MEMORY}
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, works=False, says=says)
+    network = opener.open(record, tmp_path / "unet.engine", ())
+    with pytest.raises(MachineError, match=r"ran out: the engine .*unet\.engine refused a context"):
+        network.engine(record, 0)
+    engine = network.engine(record, 0)
+    with pytest.raises(MachineError, match="refused to run"):
+        engine.run({"x": _input(16, 0)})
+    with pytest.raises(BundleError, match="refused to run: TensorRT gave no reason"):
+        engine.run({"x": _input(16, 0)})
+    network.close()
+
+
+def test_kernels_that_tensorrt_does_not_give_cost_nothing_but_the_cache(
+    opener: TensorRtOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, keeps=False)
+    network = opener.open(record, tmp_path / "unet.engine", ())
+    _copies(network.engine(record, 0), 16)
+    network.close()
+    assert not (tmp_path / "cache").exists()
+    # Nor does a user without a folder for them.
+    monkeypatch.setattr(tensorrt_engine, "kernel_cache_path", lambda *_: None)
+    network = opener.open(record, tmp_path / "unet.engine", ())
+    _copies(network.engine(record, 0), 16)
+    network.close()
+
+
+def test_a_network_can_be_closed_twice(opener: TensorRtOpener, tmp_path: Path) -> None:
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
+    network = opener.open(record, tmp_path / "unet.engine", ())
+    _copies(network.engine(record, 0), 16)
+    network.close()
+    network.close()
+
+
+def test_closing_waits_for_the_work_and_gives_back_though_it_failed(
+    cuda: CudaRuntime, opener: TensorRtOpener, tmp_path: Path
+) -> None:
+    if not isinstance(cuda, HostCuda):
+        pytest.skip("work fails at will in the stand-in only")
+    record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
+    before = len(cuda.held)
+    network = opener.open(record, tmp_path / "unet.engine", ())
+    network.engine(record, 0)
+    assert len(cuda.held) == before + 4
+    cuda.broken, waits = True, cuda.waits
+    network.close()
+    assert cuda.waits == waits + 1
+    assert len(cuda.held) == before
+    cuda.broken = False
 
 
 def _build_for_real(path: Path) -> Any:
