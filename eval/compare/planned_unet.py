@@ -34,7 +34,8 @@ class LayerWatch(Protocol):
         Args:
             layer: which.
             module: the layer in full precision, with its weights, which are dropped afterwards.
-            activation: its input, in FP32, rounded to the dialect's floating-point type.
+            activation: its input, in FP32, rounded to the dialect's floating-point type; token 0 of the text
+                embedding as it was calibrated, if the plan makes a constant of it.
             output: what the simulation makes of that.
         """
 
@@ -96,12 +97,21 @@ def _forward(
         computing = SimulatedLayer(original, layer, planned.plan, planned.quantizers(layer), planned.dialect)
     output: Tensor = computing(activation)
     if watch is not None:
-        stored, given = activation, output
-        if planned.dialect is Dialect.TENSORRT:
-            stored = activation.half().to(activation.dtype)
-            given = computing(stored)
+        stored = _as_fed(activation, layer, planned)
+        given = output if stored is activation else computing(stored)
         watch(layer, original, to_array(stored), to_array(given))
     return output
+
+
+def _as_fed(activation: Tensor, layer: LayerSpec, planned: Planned) -> Tensor:
+    """The input with which a layer of the graph can be compared: itself, unless the graph takes another."""
+    if planned.plan.takes_bos_out(layer) and planned.ranges is not None:
+        # The graph's constant comes from the calibration's row; another batch gives other last digits.
+        activation = activation.clone()
+        activation[:, 0] = torch.tensor(planned.ranges.constant_bos(), dtype=activation.dtype)
+    if planned.dialect is Dialect.TENSORRT:
+        activation = activation.half().to(activation.dtype)
+    return activation
 
 
 def _plain(module: nn.Module) -> nn.Module:
