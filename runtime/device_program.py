@@ -74,6 +74,7 @@ class DeviceProgram:
         """
         self._workspace, self._scratch_bytes = workspace, scratch_bytes
         self._bind, self._enqueue, self._capturable = bind, enqueue, capturable
+        self._closed = False
         self._bound: int | None = None
         self._graph: Graph | None = None
         with ExitStack() as opened:
@@ -108,6 +109,9 @@ class DeviceProgram:
     def close(self) -> None:
         """Waits for the stream's work and gives the memory back; a second call does nothing."""
         with self._workspace.stream.lock:
+            if self._closed:
+                return
+            self._closed = True
             with suppress(MachineError):  # the run that failed has said so
                 self._workspace.stream.synchronize()
             self._forget()

@@ -556,10 +556,11 @@ def test_closing_waits_for_the_work_and_gives_back_though_it_failed(
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True)
     before = len(cuda.held)
     network = opener.open(record, tmp_path / "unet.engine", ())
-    network.engine(record, 0)
+    engine = network.engine(record, 0)
     assert len(cuda.held) == before + 4
     cuda.broken, waits = True, cuda.waits
     network.close()
+    engine.program.close()
     assert cuda.waits == waits + 1
     assert len(cuda.held) == before
     cuda.broken = False
