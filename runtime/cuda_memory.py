@@ -136,7 +136,7 @@ def out_of_memory(failed: str, reason: str) -> MachineError:
     except MachineError as error:
         found = str(error)
     return MachineError(
-        f"the GPU's memory ran out: {failed}: {reason}; {found}. Close other programs that use it, load "
+        f"the GPU ran out of memory: {failed}: {reason}; {found}. Close other programs that use it, load "
         "fewer resolutions, or build one engine for all of them (`mixdq-compile run` with `--layout dynamic`)"
     )
 

@@ -493,7 +493,7 @@ def test_an_engine_for_which_the_gpu_has_no_memory_is_an_error_of_the_machine(
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, says={"load": words})
     with pytest.raises(
         MachineError,
-        match=r"memory ran out: could not load .*unet\.engine.*; \d+ of its \d+ MiB .*fewer .*--layout",
+        match=r"out of memory: could not load .*unet\.engine.*; \d+ of its \d+ MiB .*fewer .*--layout",
     ):
         opener.open(record, tmp_path / "unet.engine", ())
 
@@ -515,7 +515,7 @@ def test_a_context_or_a_run_without_memory_is_one_too_and_is_forgotten_by_the_ne
     says = {"context": NO_MEMORY, "run": NO_MEMORY}
     record = _record(tmp_path / "unet.engine", (1, 4, 16, 16), fixed=True, works=False, says=says)
     network = opener.open(record, tmp_path / "unet.engine", ())
-    with pytest.raises(MachineError, match=r"ran out: the engine .*unet\.engine refused a context"):
+    with pytest.raises(MachineError, match=r"out of memory: the engine .*unet\.engine refused a context"):
         network.engine(record, 0)
     engine = network.engine(record, 0)
     with pytest.raises(MachineError, match="refused to run"):
