@@ -71,7 +71,9 @@ Precisions = Annotated[
 Loras = Annotated[
     list[str] | None,
     typer.Option(
-        "--lora", help="A LoRA to fuse into the UNet, FILE or FILE:SCALE; repeat it.", rich_help_panel=_MODEL
+        "--lora",
+        help="A LoRA of the UNet alone (not of text encoders) to fuse, FILE or FILE:SCALE; repeat it.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Sampler = Annotated[

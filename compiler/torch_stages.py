@@ -24,6 +24,8 @@ from mixdq.export.calibrate_size import batches
 from mixdq.export.source import SUBFOLDERS, SourceModel
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
+_UNREAD = {Component.VAE_DECODER: ("encoder.", "quant_conv.")}
+"""What a text-to-image model doesn't need of a component's weights, by how the names begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ def find_layers(report: Report, source: SourceModel, resolutions: tuple[int, ...
 
 
 def check_weights(report: Report, source: SourceModel) -> Made:
-    """Compares names and shapes of all tensors with the configurations; the value is parameters by component.
+    """Compares all tensors with the configurations; the value is the number of parameters by component.
 
     Raises:
-        ModelError: tensors are missing, unknown or wrongly shaped; the first ten are named.
+        ModelError: tensors are missing, unknown, wrongly shaped or of a type that mixdq doesn't read; the
+            first ten are named.
     """
     report("importing torch", 0, None)
     from mixdq.export.modules import empty_module, expected_shapes
@@ -68,7 +71,8 @@ def check_weights(report: Report, source: SourceModel) -> Made:
         report(f"checking {component}", 0, None)
         expected = expected_shapes(empty_module(source, component))
         reader = source.weights[subfolder].open()
-        check_fit(reader, expected, subfolder, source.folder / subfolder / "config.json")
+        config = source.config_files[subfolder]
+        check_fit(reader, expected, subfolder, config, _UNREAD.get(component, ()))
         parameters[component] = sum(math.prod(shape) for shape in expected.values())
     return Made((), parameters)
 

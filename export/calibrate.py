@@ -86,7 +86,11 @@ class _Observer:
         ranges: dict[LayerName, tuple[Range, ...]] = {}
         for (name, _), (low, high) in sorted(self._extremes.items(), key=lambda item: item[0][1]):
             if not (bool(torch.isfinite(low)) and bool(torch.isfinite(high))):
-                raise ModelError(f"the input of {name} is not finite on the calibration prompts")
+                raise ModelError(
+                    f"the input of {name} holds NaN or infinity on the calibration prompts, where finite "
+                    "values were expected: a layer before it overflows even in FP32; use other weights, or a "
+                    "smaller scale of a --lora"
+                )
             ranges[name] = (*ranges.get(name, ()), Range(float(low), float(high)))
         return ranges
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixdq.configs.errors import ModelError
+from mixdq.configs.errors import ModelError, StorageError
 
 WEIGHT_STEMS: Mapping[str, str] = {
     "unet": "diffusion_pytorch_model",
@@ -26,6 +28,7 @@ DOCUMENTS = (
     *(f"{name}/config.json" for name in WEIGHT_STEMS),
 )
 _HALF = "fp16"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 
 
@@ -43,6 +46,7 @@ def fetch_pipeline(hub_id: str, variant: str | None) -> Path:
 
     Raises:
         ModelError: no such repository, or the hub can't be reached.
+        StorageError: the disk is full.
     """
     first = [
         pattern for name, stem in WEIGHT_STEMS.items() for pattern in _files(name, stem, variant or _HALF)
@@ -60,6 +64,7 @@ def fetch_vae(hub_id: str) -> Path:
 
     Raises:
         ModelError: no such repository, or the hub can't be reached.
+        StorageError: the disk is full.
     """
     stem = WEIGHT_STEMS["vae"]
     return _fetch(
@@ -76,15 +81,33 @@ def _files(name: str, stem: str, variant: str | None) -> list[str]:
 
 
 def _fetch(hub_id: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
     except HFValidationError as error:
         raise ModelError(f"{hub_id} is neither a folder nor a hub id (`owner/name`): {error}") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    # The hub's downloader in Rust raises everything as RuntimeError.
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, RuntimeError) as error:
+        if (reason := _full_disk(error)) is not None:
+            raise StorageError(
+                f"could not download {hub_id} to {constants.HF_HUB_CACHE}: {reason}. Free some space, or set "
+                "HF_HOME to a folder with more, then run the same command again: it resumes"
+            ) from error
         raise ModelError(
             f"no weights for {hub_id}: there is no folder of that name and the hub could not be reached or "
             f"refused ({type(error).__name__}); download the model elsewhere and give its folder"
         ) from error
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """What the system says of a full disk, in an error or in the chain behind it."""
+    while error is not None:
+        # Rust gives the system's code in words alone.
+        words = re.search(r"\(os error (\d+)\)", str(error))
+        code = error.errno if isinstance(error, OSError) else int(words[1]) if words else None
+        if code in _FULL:
+            return os.strerror(code)
+        error = error.__cause__ or error.__context__
+    return None

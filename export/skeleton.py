@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from mixdq.configs.errors import GraphError
+from mixdq.configs.errors import GraphError, ModelError
 from mixdq.export.weights.reader import WeightReader
+from mixdq.export.weights.tensor_file import all_finite, largest_finite
 
+_PAGE_BYTES = 4096
 _NAME, _TRANSPOSED = "mixdq.weight", "mixdq.weight_transposed"
 
 
@@ -59,10 +61,11 @@ def fold_transposes(model: ir.Model) -> None:
 
 
 def attach_weights(model: ir.Model, reader: WeightReader) -> None:
-    """Makes every weight of a skeleton a constant, whose values are read when they are asked for.
+    """Makes every weight of a skeleton a constant; values of more than a page are read when asked for.
 
     Raises:
         GraphError: the graph is no skeleton.
+        ModelError: now or when a constant is read: it is missing, wrongly shaped, or beyond the graph's type.
     """
     graph = model.graph
     weights = list(_weights(graph))
@@ -70,7 +73,7 @@ def attach_weights(model: ir.Model, reader: WeightReader) -> None:
         raise GraphError("the exported graph names no weights; run `mixdq-compile export` again")
     for weight in weights:
         graph.inputs.remove(weight)
-        weight.const_value = _lazy(weight, reader)
+        weight.const_value = _constant(weight, reader)
         graph.register_initializer(weight)
 
 
@@ -78,7 +81,7 @@ def _weights(graph: ir.Graph) -> Iterator[ir.Value]:
     return (value for value in graph.inputs if _NAME in value.metadata_props)
 
 
-def _lazy(weight: ir.Value, reader: WeightReader) -> ir.LazyTensor:
+def _constant(weight: ir.Value, reader: WeightReader) -> ir.TensorProtocol:
     assert weight.shape is not None
     assert weight.dtype is not None
     shape = tuple(int(size) for size in weight.shape.numpy())
@@ -87,7 +90,23 @@ def _lazy(weight: ir.Value, reader: WeightReader) -> ir.LazyTensor:
     dtype = weight.dtype
 
     def read() -> ir.TensorProtocol:
-        array = reader.read(name, stored).astype(dtype.numpy(), copy=False)
+        array = _as_type(reader.read(name, stored), dtype.numpy(), name, reader.where)
         return ir.Tensor(np.transpose(array) if transposed else array, name=weight.name)
 
-    return ir.LazyTensor(read, dtype=dtype, shape=ir.Shape(shape), name=weight.name)
+    lazy = ir.LazyTensor(read, dtype=dtype, shape=ir.Shape(shape), name=weight.name)
+    # What is small is written into the graph itself, by code that wraps errors in its own.
+    return lazy if lazy.nbytes > _PAGE_BYTES else read()
+
+
+def _as_type(values: npt.NDArray[Any], kind: np.dtype[Any], name: str, where: str) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):  # said below, by name
+        converted = values.astype(kind, copy=False)
+    limit = largest_finite(kind)
+    if largest_finite(values.dtype) > limit and not all_finite(converted):
+        largest = float(np.abs(values.astype(np.float32)).max())
+        raise ModelError(
+            f"{where} holds {name} as {values.dtype} with values up to {largest:.6g}, beyond the {limit:.6g} "
+            f"that {kind}, the type of the graph's weights, can hold; use weights that were made for {kind} "
+            "(`--variant fp16`), or for a VAE another --vae-precision"
+        )
+    return converted

@@ -41,6 +41,7 @@ class SourceModel:
         identity: name, and digest of configurations, tokenizers and weights.
         architecture: digest of the networks' configurations alone: what exported graphs depend on.
         configs: the components' configurations, by subfolder.
+        config_files: where each of them was read from.
         weights: where the components' weights are, by subfolder; empty if they were not asked for.
     """
 
@@ -49,6 +50,7 @@ class SourceModel:
     identity: ModelIdentity
     architecture: str
     configs: Mapping[str, Mapping[str, Any]]
+    config_files: Mapping[str, Path]
     weights: Mapping[str, WeightSource]
 
     @property
@@ -72,7 +74,7 @@ class SourceModel:
             return preset
         if (side := self.configs["unet"].get("sample_size")) is None:
             raise ModelError(
-                f"{self.folder / _CONFIG_FILES['unet']} names no sample_size to take the resolution from; "
+                f"{self.config_files['unet']} names no sample_size to take the resolution from; "
                 "give --resolution"
             )
         return (side * self.downsampling,)
@@ -160,7 +162,7 @@ def open_architecture(choice: ModelChoice) -> SourceModel:
         for path in _tokenizer_files(folder, name):
             digest.update(f"{path.relative_to(folder)} {sha256_of_file(path)}\n".encode())
     identity = ModelIdentity(model_name(choice.model), digest.hexdigest())
-    return SourceModel(choice, folder, identity, architecture, configs, {})
+    return SourceModel(choice, folder, identity, architecture, configs, config_files, {})
 
 
 def _tokenizer_files(folder: Path, name: str) -> list[Path]:

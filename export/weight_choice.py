@@ -10,7 +10,8 @@ from mixdq.configs.errors import ModelError
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import preset_for, shipped_model
 from mixdq.export.hub import WEIGHT_STEMS, fetch_vae, is_hub_id
-from mixdq.export.model_files import find_model
+from mixdq.export.model_configs import check_pipeline
+from mixdq.export.model_files import find_model, read_config
 from mixdq.export.weights.checkpoint import CheckpointWeights
 from mixdq.export.weights.files import find_stored
 from mixdq.export.weights.lora import FusedWeights, parse_lora
@@ -18,6 +19,7 @@ from mixdq.export.weights.reader import WeightSource
 from mixdq.export.weights.synthetic import SyntheticWeights
 
 _SYNTHETIC = "synthetic"
+_INDEX = "model_index.json"
 
 
 def choose_weights(
@@ -69,6 +71,8 @@ def _base(choice: ModelChoice, folder: Path) -> dict[str, WeightSource]:
         if (path := Path(words)).is_file():
             return {part: CheckpointWeights(path.resolve(), part, folder) for part in WEIGHT_STEMS}
         folder = find_model(words, choice.variant)
+        if (folder / _INDEX).is_file():
+            check_pipeline(read_config(folder, _INDEX), folder)
     return {part: find_stored(folder / part, stem, choice.variant) for part, stem in WEIGHT_STEMS.items()}
 
 
@@ -78,8 +82,9 @@ def _published(choice: ModelChoice, hub_id: str) -> Path:
         return find_model(hub_id, choice.variant)
     except ModelError as error:
         raise ModelError(
-            f"{choice.model} is shipped without weights, and {error}; give them with --weights DIR "
-            "(a diffusers folder), --weights FILE.safetensors, or try the compiler on --weights synthetic"
+            f"{choice.model} is shipped without weights, and those of {hub_id} could not be downloaded "
+            f"({type(error.__cause__ or error).__name__}); give them with --weights DIR (a diffusers "
+            "folder), --weights FILE.safetensors, or try the compiler on --weights synthetic"
         ) from error
 
 

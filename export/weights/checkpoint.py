@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mixdq.configs.documents import read_json
 from mixdq.configs.errors import ModelError
+from mixdq.export.weights.checkpoint_names import PREFIXES, Origin, find_origins, holds_constant
 from mixdq.export.weights.files import digest_of_files
-from mixdq.export.weights.names import canonical
-from mixdq.export.weights.reader import WeightReader
+from mixdq.export.weights.names import canonical, first_names
+from mixdq.export.weights.reader import HeldTensor, WeightReader
 from mixdq.export.weights.tensor_file import TensorFile, check_finite, check_shape
-
-_UNET = "model.diffusion_model."
-_VAE = "first_stage_model."
-_CLIP = "conditioner.embedders.0.transformer."
-_OPEN_CLIP = "conditioner.embedders.1.model."
-
-Part = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-"""How a tensor is cut out of the stored one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ class CheckpointWeights:
         check_layout(file)
         config = read_json(dict[str, Any], self.folder / self.component / "config.json", ModelError)
         try:
-            return _CheckpointReader(file, _ORIGINS[self.component](file, config))
+            origins = find_origins(file, self.component, config)
         # What diffusers' converters raise on a layout that they don't know.
         except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise ModelError(
@@ -60,6 +51,7 @@ class CheckpointWeights:
                 f"original code's names ({type(error).__name__}: {error}); download it again, or give a "
                 "diffusers folder"
             ) from error
+        return _CheckpointReader(file, origins, PREFIXES[self.component])
 
     def digest(self) -> str:
         """SHA-256 over the component and the file's bytes."""
@@ -68,38 +60,45 @@ class CheckpointWeights:
 
 
 def check_layout(file: TensorFile) -> None:
-    """Refuses what is no SDXL base model with all of its components; says what it is instead.
+    """Refuses what is no SDXL base model with all of its components and nothing else.
 
     Raises:
-        ModelError: it is SD 1 or 2, the refiner, a LoRA, one component alone, or anything else.
+        ModelError: it is SD 1 or 2, the refiner, a LoRA, one component alone, or anything else, which is
+            said; or it holds more, whose first ten tensors are named.
     """
-    lacks = [prefix for prefix in (_UNET, _VAE, _CLIP, _OPEN_CLIP) if not _any(file, prefix)]
+    prefixes = tuple(PREFIXES.values())
+    lacks = [prefix for prefix in prefixes if not _any(file, prefix)]
     if lacks:
         raise ModelError(
             f"{file.path} is {_what_it_is(file)}, not a checkpoint of SDXL in its original layout: no tensor "
             f"begins with {', '.join(lacks)}; give one file with all of SDXL's components "
             "(as `sd_xl_turbo_1.0_fp16.safetensors` is), or a diffusers folder"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where a component's tensor comes from: the stored tensor's name, and the part of it."""
-
-    stored: str
-    shape: tuple[int, ...]
-    part: Part
+    if more := [name for name in file.tensors if not name.startswith(prefixes) and not holds_constant(name)]:
+        raise ModelError(
+            f"{file.path} holds more than an SDXL checkpoint in its original layout: unknown "
+            f"{first_names(more)}; give one of text-to-image SDXL, or a diffusers folder"
+        )
 
 
 class _CheckpointReader:
-    def __init__(self, file: TensorFile, origins: Mapping[str, _Origin]) -> None:
+    def __init__(self, file: TensorFile, origins: Mapping[str, Origin], prefix: str) -> None:
+        self.where = str(file.path)
         self._file = file
         self._names = tuple(origins)
         self._origins = {canonical(name): origin for name, origin in origins.items()}
+        self._prefix = prefix
 
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes by the names that diffusers gives the tensors."""
-        return {name: self._origins[canonical(name)].shape for name in self._names}
+    def tensors(self) -> Mapping[str, HeldTensor]:
+        """By diffusers' names; what the conversion doesn't read, and is no constant, by the file's."""
+        read = {name: self._origins[canonical(name)] for name in self._names}
+        held = {name: self._held(origin.stored, origin.shape) for name, origin in read.items()}
+        stored = {origin.stored for origin in read.values()}
+        return held | {
+            name: self._held(name, tensor.shape)
+            for name, tensor in self._file.tensors.items()
+            if name.startswith(self._prefix) and name not in stored and not holds_constant(name)
+        }
 
     def read(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """A view of the file, or of one stored tensor's part; see `WeightReader`."""
@@ -112,82 +111,8 @@ class _CheckpointReader:
         check_finite(values, f"{origin.stored} ({name})", self._file.path)
         return values
 
-
-def _unet_origins(file: TensorFile, config: Mapping[str, Any]) -> dict[str, _Origin]:
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-
-    return _by_identity(_meta(file, _UNET), lambda tensors: convert_ldm_unet_checkpoint(tensors, config))
-
-
-def _vae_origins(file: TensorFile, config: Mapping[str, Any]) -> dict[str, _Origin]:
-    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
-
-    return _by_identity(_meta(file, _VAE), lambda tensors: convert_ldm_vae_checkpoint(tensors, config))
-
-
-def _clip_origins(file: TensorFile, _: Mapping[str, Any]) -> dict[str, _Origin]:
-    from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint
-
-    return _by_identity(_meta(file, _CLIP), convert_ldm_clip_checkpoint)
-
-
-def _by_identity(
-    tensors: dict[str, Any], convert: Callable[[dict[str, Any]], Mapping[str, Any]]
-) -> dict[str, _Origin]:
-    """Converts tensors without values and finds each again: itself, or a view without its 1x1 kernel."""
-    names = {id(tensor): name for name, tensor in tensors.items()}
-    origins = {}
-    for name, tensor in convert(tensors).items():
-        shape = tuple(tensor.shape)
-        source = tensor if tensor._base is None else tensor._base
-        origins[name] = _Origin(names[id(source)], shape, _reshaped(shape))
-    return origins
-
-
-def _open_clip_origins(file: TensorFile, config: Mapping[str, Any]) -> dict[str, _Origin]:
-    """Converts each tensor alone: one in the file holds an attention's q, k and v."""
-    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
-
-    model = SimpleNamespace(config=SimpleNamespace(hidden_size=config["hidden_size"]))
-    origins = {}
-    for stored, tensor in _meta(file, _OPEN_CLIP).items():
-        converted = convert_open_clip_checkpoint(model, {stored: tensor}, prefix=_OPEN_CLIP)
-        for index, (name, result) in enumerate(converted.items()):
-            shape = tuple(result.shape)
-            if len(converted) > 1:
-                part = _rows(index, config["hidden_size"])
-            elif name == "text_projection.weight":
-                part = np.transpose
-            else:
-                part = _reshaped(shape)
-            origins[name] = _Origin(stored, shape, part)
-    return origins
-
-
-_ORIGINS: Mapping[str, Callable[[TensorFile, Mapping[str, Any]], dict[str, _Origin]]] = {
-    "unet": _unet_origins,
-    "vae": _vae_origins,
-    "text_encoder": _clip_origins,
-    "text_encoder_2": _open_clip_origins,
-}
-
-
-def _meta(file: TensorFile, prefix: str) -> dict[str, Any]:
-    import torch
-
-    return {
-        name: torch.empty(tensor.shape, device="meta")
-        for name, tensor in file.tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _reshaped(shape: tuple[int, ...]) -> Part:
-    return lambda values: values.reshape(shape)
-
-
-def _rows(index: int, count: int) -> Part:
-    return lambda values: values[index * count : (index + 1) * count]
+    def _held(self, stored: str, shape: tuple[int, ...]) -> HeldTensor:
+        return HeldTensor(shape, self._file.tensors[stored].kind, stored)
 
 
 def _any(file: TensorFile, prefix: str) -> bool:

@@ -15,7 +15,7 @@ from mixdq.configs.documents import read_json
 from mixdq.configs.errors import ModelError, StorageError
 from mixdq.configs.files import sha256_of_file
 from mixdq.export.weights.names import canonical
-from mixdq.export.weights.reader import WeightReader
+from mixdq.export.weights.reader import HeldTensor, WeightReader
 from mixdq.export.weights.tensor_file import TensorFile, check_finite, check_shape
 
 _HALF = "fp16"
@@ -38,11 +38,15 @@ class StoredWeights:
         Raises:
             ModelError: a file is missing or damaged, or two hold the same tensor.
         """
-        return _StoredReader(tuple(TensorFile(path) for path in self.files))
+        return _StoredReader(tuple(TensorFile(path) for path in self.files), self._where())
 
     def digest(self) -> str:
         """SHA-256 over the files' bytes."""
         return digest_of_files(self.files)
+
+    def _where(self) -> str:
+        first, count = self.files[0], len(self.files)
+        return str(first) if count == 1 else f"{first.parent} ({count} files)"
 
 
 def find_stored(folder: Path, stem: str, variant: str | None) -> StoredWeights:
@@ -83,27 +87,30 @@ def digest_of_files(files: tuple[Path, ...]) -> str:
 
 
 class _StoredReader:
-    def __init__(self, files: tuple[TensorFile, ...]) -> None:
-        self._where: dict[str, tuple[TensorFile, str]] = {}
+    def __init__(self, files: tuple[TensorFile, ...], where: str) -> None:
+        self.where = where
+        self._tensors: dict[str, tuple[TensorFile, str]] = {}
         for file in files:
             for name in file.tensors:
-                if (other := self._where.get(key := canonical(name))) is not None:
+                if (other := self._tensors.get(key := canonical(name))) is not None:
                     raise ModelError(
                         f"{file.path} holds {name}, which {other[0].path} holds as {other[1]}; "
                         "the weights are those of two models: download them again"
                     )
-                self._where[key] = (file, name)
+                self._tensors[key] = (file, name)
 
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes by the names in the files."""
-        return {name: file.tensors[name].shape for file, name in self._where.values()}
+    def tensors(self) -> Mapping[str, HeldTensor]:
+        """By the names in the files."""
+        return {
+            name: HeldTensor(file.tensors[name].shape, file.tensors[name].kind, name)
+            for file, name in self._tensors.values()
+        }
 
     def read(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """A view of the file; see `WeightReader`."""
-        if (found := self._where.get(canonical(name))) is None:
-            files = sorted({str(file.path) for file, _ in self._where.values()})
+        if (found := self._tensors.get(canonical(name))) is None:
             raise ModelError(
-                f"{', '.join(files)}: there is no {name}; use the weights and the configuration of one model"
+                f"{self.where}: there is no {name}; use the weights and the configuration of one model"
             )
         file, stored = found
         check_shape(file.tensors[stored].shape, shape, name, file.path)

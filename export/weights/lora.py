@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mixdq.configs.errors import ModelError
 from mixdq.export.weights.files import digest_of_files
 from mixdq.export.weights.lora_file import Update, in_fp32, read_lora
-from mixdq.export.weights.reader import WeightReader, WeightSource
+from mixdq.export.weights.reader import HeldTensor, WeightReader, WeightSource
 from mixdq.export.weights.tensor_file import all_finite
 
 
@@ -76,10 +76,11 @@ class _FusedReader:
     def __init__(self, base: WeightReader, updates: Mapping[str, list[tuple[Update, float]]]) -> None:
         self._base = base
         self._updates = updates
+        self.where = base.where
 
-    def shapes(self) -> Mapping[str, tuple[int, ...]] | None:
+    def tensors(self) -> Mapping[str, HeldTensor] | None:
         """The base's."""
-        return self._base.shapes()
+        return self._base.tensors()
 
     def read(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """The base's tensor, or in FP16 the sum that is taken in FP32; see `WeightReader`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mixdq.configs.errors import ModelError
-from mixdq.export.weights.check import first_names
-from mixdq.export.weights.tensor_file import TensorFile, check_finite
+from mixdq.export.weights.lora_factor import find_factor, read_metadata
+from mixdq.export.weights.names import first_names
+from mixdq.export.weights.tensor_file import READABLE, TensorFile, check_finite
 
 if TYPE_CHECKING:  # what only opens a source starts faster without torch
     from torch import Tensor
 
 _DOWN, _UP, _ALPHA = ".lora_A.weight", ".lora_B.weight", ".alpha"
-_METADATA = "lora_adapter_metadata"
 _REFUSED = {
     "DoRA": re.compile(r"dora_scale|lora_magnitude_vector"),
     "changes to the text encoders": re.compile(r"^(lora_te\d?_|text_encoder)"),
     "LoRAs with biases": re.compile(r"lora_[AB]\.bias$|lora_(up|down)\.bias$"),
 }
+_A_KIND = "give a LoRA that was made for SDXL, with kohya's, PEFT's or diffusers' names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ def read_lora(
             tensors are named.
     """
     file = TensorFile(path)
+    if not any("lora" in name.lower() for name in file.tensors):
+        raise ModelError(
+            f"{path} is no LoRA: none of its tensors is called one ({first_names(file.tensors)}); {_A_KIND}"
+        )
     for what, pattern in _REFUSED.items():
         if found := [name for name in file.tensors if pattern.search(name)]:
             raise ModelError(
@@ -97,10 +101,11 @@ def read_lora(
     _check_names(path, stored, modules, shapes)
     pairs = {module: (stored[f"{module}{_DOWN}"], stored[f"{module}{_UP}"]) for module in modules}
     _check_shapes(file, pairs, shapes)
-    metadata = _metadata(file)
+    _check_types(file, pairs)
+    metadata = read_metadata(file)
     return {
         f"{module}.weight": Update(
-            file, down, up, _factor(module, file.tensors[down].shape[0], alphas, metadata)
+            file, down, up, find_factor(path, module, file.tensors[down].shape[0], alphas, metadata)
         )
         for module, (down, up) in pairs.items()
     }
@@ -109,15 +114,21 @@ def read_lora(
 def _check_names(
     path: Path, stored: Mapping[str, str], modules: list[str], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    fitting = [module for module in modules if f"{module}.weight" in shapes and f"{module}{_UP}" in stored]
+    halves = {end: {name.removesuffix(end) for name in stored if name.endswith(end)} for end in (_DOWN, _UP)}
+    widowed = [
+        f"{stored[f'{module}{end}']} without its {other.split('.')[1]}"
+        for end, other in ((_DOWN, _UP), (_UP, _DOWN))
+        for module in halves[end] - halves[other]
+        if f"{module}.weight" in shapes
+    ]
+    if widowed:
+        raise ModelError(f"{path} has half of a LoRA: {first_names(widowed)}; download or save it again")
+    fitting = [module for module in modules if f"{module}.weight" in shapes]
     known = {f"{module}{end}" for module in fitting for end in (_DOWN, _UP, _ALPHA)}
     unmatched = [original for name, original in stored.items() if name not in known]
     if unmatched or not modules:
         what = f"no layer for {first_names(unmatched)}" if unmatched else "no LoRA in it"
-        raise ModelError(
-            f"{path} does not fit the UNet: there is {what}; give a LoRA that was made for SDXL, "
-            "with kohya's, PEFT's or diffusers' names"
-        )
+        raise ModelError(f"{path} does not fit the UNet: there is {what}; {_A_KIND}")
 
 
 def _check_shapes(
@@ -132,6 +143,15 @@ def _check_shapes(
         raise ModelError(
             f"{file.path} does not fit the UNet: wrongly shaped {first_names(clashes)}; "
             "give a LoRA that was made for this architecture"
+        )
+
+
+def _check_types(file: TensorFile, pairs: Mapping[str, tuple[str, str]]) -> None:
+    kinds = {name: file.tensors[name].kind for pair in pairs.values() for name in pair}
+    if other := [f"{name} {kind}" for name, kind in kinds.items() if kind not in READABLE]:
+        raise ModelError(
+            f"{file.path} holds {first_names(other)}; mixdq reads {', '.join(READABLE)}: "
+            "save the LoRA in one of these types"
         )
 
 
@@ -177,24 +197,6 @@ def _module(alpha_name: str) -> str:
 
     name = alpha_name.removeprefix("unet.").removesuffix(_ALPHA)
     return str(next(iter(convert_unet_state_dict_to_peft({name: None})))).removesuffix(_DOWN)
-
-
-def _metadata(file: TensorFile) -> Mapping[str, Any]:
-    """What diffusers writes of PEFT's configuration into the header; empty in other files."""
-    try:
-        found = json.loads(file.metadata.get(_METADATA, "{}"))
-        return {key.removeprefix("unet."): value for key, value in found.items() if key.startswith("unet.")}
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{file.path}: the {_METADATA} of its header is malformed; save it again") from error
-
-
-def _factor(module: str, rank: int, alphas: Mapping[str, float], metadata: Mapping[str, Any]) -> float:
-    alpha = alphas.get(module, metadata.get("lora_alpha", rank))
-    for pattern, value in (metadata.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", module):
-            alpha = value
-            break
-    return float(alpha) / (math.sqrt(rank) if metadata.get("use_rslora") else rank)
 
 
 def _fits(down: tuple[int, ...], up: tuple[int, ...], weight: tuple[int, ...]) -> bool:

@@ -1,8 +1,9 @@
-"""One name for each tensor, whichever version of a library wrote the file."""
+"""One name for each tensor, whichever version of a library wrote the file; many names in few words."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _CLIP_PREFIX = "text_model."
 _OLD_VAE_ATTENTION = re.compile(
@@ -10,6 +11,7 @@ _OLD_VAE_ATTENTION = re.compile(
 )
 _NEW_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _NO_WEIGHTS = frozenset({"embeddings.position_ids"})
+_NAMED = 10
 
 
 def canonical(name: str) -> str:
@@ -26,3 +28,9 @@ def canonical(name: str) -> str:
 def holds_no_weights(name: str) -> bool:
     """Whether a tensor of old files is a constant that the model makes itself."""
     return canonical(name) in _NO_WEIGHTS
+
+
+def first_names(names: Iterable[str]) -> str:
+    """The first ten names, and how many there are."""
+    ordered = sorted(names)
+    return f"{', '.join(ordered[:_NAMED])} ({len(ordered)} in all)"

@@ -47,8 +47,9 @@ class _SyntheticReader:
     def __init__(self, seed: int, component: str) -> None:
         self._seed = seed
         self._component = component
+        self.where = f"synthetic weights of seed {seed}"
 
-    def shapes(self) -> None:
+    def tensors(self) -> None:
         """Whatever is asked for is made."""
 
     def read(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -17,6 +17,9 @@ import numpy.typing as npt
 from mixdq.configs.errors import ModelError
 
 _TYPES: Mapping[str, npt.DTypeLike] = {"F16": np.float16, "F32": np.float32, "BF16": ml_dtypes.bfloat16}
+READABLE = tuple(_TYPES)
+"""The types that weights may be stored in, by their names in a header."""
+
 # An exponent of all ones is NaN or infinity. As integers of the same width, these patterns are the largest.
 _LARGEST_FINITE: Mapping[int, Mapping[str, int]] = {
     2: {"float16": 0x7BFF, "bfloat16": 0x7F7F},
@@ -63,7 +66,7 @@ class TensorFile:
         tensor = self.tensors[name]
         if (kind := _TYPES.get(tensor.kind)) is None:
             raise ModelError(
-                f"{self.path} holds {name} as {tensor.kind}; mixdq reads {', '.join(_TYPES)}: "
+                f"{self.path} holds {name} as {tensor.kind}; mixdq reads {', '.join(READABLE)}: "
                 "save the weights in one of these types"
             )
         count = math.prod(tensor.shape)
@@ -98,6 +101,12 @@ def all_finite(values: npt.NDArray[Any]) -> bool:
         int((bits[start : start + _CHUNK_VALUES] & ~sign).max()) <= largest
         for start in range(0, bits.size, _CHUNK_VALUES)
     )
+
+
+def largest_finite(kind: np.dtype[Any]) -> float:
+    """The largest number that a type of weights can hold."""
+    bits = _LARGEST_FINITE[kind.itemsize][kind.name]
+    return float(np.array(bits, f"uint{8 * kind.itemsize}").view(kind))
 
 
 def check_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str, where: Path | str) -> None:

@@ -88,13 +88,15 @@ def test_a_missing_tensor_is_named(model_copy: Path) -> None:
     source = _rewrite(model_copy, tensors)
     with pytest.raises(ModelError, match=f"there is no {NAME}"):
         load_module(source, Component.VAE_DECODER, torch.float32)
-    with pytest.raises(ModelError, match=rf"vae does not fit .*vae/config.json: missing {NAME} \(1 in all\)"):
+    with pytest.raises(
+        ModelError, match=rf"vae/{WEIGHTS} does not fit .*vae/config.json: missing {NAME} \(1 in all\)"
+    ):
         check_weights(_silent, source)
 
 
 def test_an_unknown_tensor_is_named(model_copy: Path) -> None:
     source = _rewrite(model_copy, _tensors(model_copy) | {"decoder.extra": torch.zeros(1)})
-    with pytest.raises(ModelError, match=r"vae does not fit .*: unknown decoder\.extra \(1 in all\)"):
+    with pytest.raises(ModelError, match=r"does not fit .*: unknown decoder\.extra \(1 in all\)"):
         check_weights(_silent, source)
 
 
@@ -103,4 +105,37 @@ def test_a_wrongly_shaped_tensor_is_named(model_copy: Path) -> None:
     with pytest.raises(ModelError, match=NAME):
         load_module(source, Component.VAE_DECODER, torch.float32)
     with pytest.raises(ModelError, match=rf"wrongly shaped {NAME} \[7\] instead of \[3\]"):
+        check_weights(_silent, source)
+
+
+def test_a_type_that_is_not_read_is_named_before_the_long_work(model_copy: Path) -> None:
+    source = _rewrite(model_copy, _tensors(model_copy) | {NAME: torch.zeros(3, dtype=torch.int8)})
+    with pytest.raises(ModelError, match=rf"doesn't read {NAME} I8 \(1 in all\); save the weights as F16"):
+        check_weights(_silent, source)
+
+
+def test_an_autoencoder_without_its_encoder_is_enough(model_copy: Path) -> None:
+    unread = ("encoder.", "quant_conv.")
+    left = {name: each for name, each in _tensors(model_copy).items() if not name.startswith(unread)}
+    source = _rewrite(model_copy, left)
+    check_weights(_silent, source)
+    vae: Any = stream_module(source, Component.VAE_DECODER, torch.float32)
+    assert vae.decode(torch.zeros(1, 4, 4, 4)).sample.shape == (1, 3, 32, 32)
+
+
+def test_another_vae_is_named_with_its_own_configuration(model_copy: Path) -> None:
+    _rewrite(model_copy, {name: each for name, each in _tensors(model_copy).items() if name != NAME})
+    source = open_source(ModelChoice("emoji-turbo", vae=str(model_copy)))
+    folder = model_copy / "vae"
+    with pytest.raises(
+        ModelError, match=rf"vae in {folder}/{WEIGHTS} does not fit {folder}/config\.json: missing"
+    ):
+        check_weights(_silent, source)
+
+
+def test_weights_from_elsewhere_are_named_by_their_file(model_copy: Path) -> None:
+    _rewrite(model_copy, {name: each for name, each in _tensors(model_copy).items() if name != NAME})
+    source = open_source(ModelChoice("emoji-turbo", weights=str(model_copy)))
+    pattern = rf"vae in {model_copy}/vae/{WEIGHTS} does not fit .*/emoji-turbo/vae/config\.json: missing"
+    with pytest.raises(ModelError, match=pattern):
         check_weights(_silent, source)

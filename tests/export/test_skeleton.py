@@ -11,6 +11,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mixdq.configs.bundle import Component
@@ -26,6 +27,7 @@ from mixdq.export.modules import (
 )
 from mixdq.export.skeleton import attach_weights, strip_weights
 from mixdq.export.source import SUBFOLDERS, SourceModel
+from mixdq.export.weights.files import StoredWeights
 from mixdq.export.weights.reader import WeightReader
 
 
@@ -102,17 +104,58 @@ def test_a_graph_that_names_no_weights_is_no_skeleton(emoji: SourceModel, emoji_
         attach_weights(model, _reader(emoji, Component.TEXT_ENCODER))
 
 
-def test_a_weight_of_another_shape_is_refused_when_it_is_read(emoji: SourceModel) -> None:
+def test_a_weight_of_another_shape_is_refused(emoji: SourceModel) -> None:
     model = ir.from_onnx_text(
         '<ir_version: 10, opset_import: ["" : 23]> g (float[2] x) => (float[2] y)'
         '<float[2] "net.conv_in.bias" = {0, 0}> { y = Add (x, "net.conv_in.bias") }'
     )
     strip_weights(model, "net", {})
-    attach_weights(model, _reader(emoji, Component.UNET))
+    with pytest.raises(ModelError, match=r"conv_in\.bias"):
+        attach_weights(model, _reader(emoji, Component.UNET))
+
+
+def _one_weight(folder: Path, values: torch.Tensor, kind: str) -> ir.TensorProtocol:
+    """A weight of a skeleton in FP16, FP32 or BF16, stored as it is given."""
+    file = folder / "unet.safetensors"
+    save_file({"conv_in.bias": values}, file)
+    model = ir.from_onnx_text(
+        f'<ir_version: 10, opset_import: ["" : 23]> g ({kind}[N] x) => ({kind}[N] y)'
+        f'<{kind}[2] "net.conv_in.bias" = {{0, 0}}> {{ y = Add (x, "net.conv_in.bias") }}'
+    )
+    model.graph.initializers["net.conv_in.bias"].shape = ir.Shape(values.shape)
+    strip_weights(model, "net", {})
+    attach_weights(model, StoredWeights((file,)).open())
     tensor = model.graph.initializers["net.conv_in.bias"].const_value
     assert tensor is not None
-    with pytest.raises(ModelError, match=r"conv_in\.bias"):
-        tensor.numpy()
+    return tensor
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [1e5, -1e5])
+@pytest.mark.parametrize("repeats", [1, 9999])  # read at once, and when it is asked for
+def test_a_finite_weight_beyond_half_precision_is_refused_by_name(
+    tmp_path: Path, dtype: torch.dtype, value: float, repeats: int
+) -> None:
+    largest = f"{abs(float(torch.tensor(value, dtype=dtype))):.6g}"
+    with pytest.raises(ModelError) as caught:
+        _one_weight(tmp_path, torch.tensor([1.0, value], dtype=dtype).repeat(repeats), "float16").numpy()
+    message = str(caught.value)
+    assert f"{tmp_path}/unet.safetensors holds conv_in.bias as " in message
+    assert f"up to {largest}, beyond the 65504 that float16" in message
+    assert "use weights that were made for float16" in message
+
+
+def test_a_weight_beyond_brain_floats_is_refused_and_full_precision_holds_it(tmp_path: Path) -> None:
+    values = torch.tensor([1.0, torch.finfo(torch.float32).max])
+    with pytest.raises(ModelError, match=r"up to 3\.40282e\+38, beyond the 3\.38953e\+38 that bfloat16"):
+        _one_weight(tmp_path, values, "bfloat16").numpy()
+    np.testing.assert_array_equal(_one_weight(tmp_path, values, "float").numpy(), values.numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_the_largest_half_is_let_through(tmp_path: Path, dtype: torch.dtype) -> None:
+    found = _one_weight(tmp_path, torch.tensor([65504.0, -65504.0], dtype=dtype), "float16").numpy()
+    np.testing.assert_array_equal(found, np.array([65504, -65504], np.float16), strict=True)
 
 
 # The graphs compute what the modules do, in FP32; the weights of all but the VAE were stored in FP16.

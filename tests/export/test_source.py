@@ -1,16 +1,19 @@
 """A model folder is checked before any work begins."""
 
+import errno
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.errors import ModelError, RequestError, StorageError
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
 from mixdq.export.hub import fetch_pipeline, fetch_vae
@@ -350,6 +353,42 @@ def test_of_a_named_variant_nothing_else_is_fetched(repository: Repository) -> N
 def test_of_a_pipeline_its_vae_alone_is_fetched(repository: Repository) -> None:
     fetch_vae("someone/model")
     assert repository.fetched == [["vae/config.json", "vae/diffusion_pytorch_model.safetensors"]]
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _behind_another() -> OSError:
+    error = OSError("could not fetch all files")
+    error.__cause__ = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    return error
+
+
+def _in_words() -> RuntimeError:
+    return RuntimeError("Data processing error: I/O error: File too large (os error 27)")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (_full(), "No space left on device"),
+        (_behind_another(), "Disk quota exceeded"),
+        (_in_words(), "File too large"),
+    ],
+)
+def test_a_disk_that_fills_while_a_model_is_fetched_is_no_fault_of_the_hub(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def download(hub_id: str, *, allow_patterns: list[str]) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    for fetch in (partial(fetch_pipeline, "someone/model", None), partial(fetch_vae, "someone/model")):
+        with pytest.raises(StorageError, match=rf"download someone/model to .*: {reason}\..*it resumes"):
+            fetch()
 
 
 @pytest.fixture

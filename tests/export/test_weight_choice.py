@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +59,7 @@ def test_sdxl_turbo_without_weights_and_hub_is_one_error_that_says_how_to_give_t
     with pytest.raises(ModelError, match=r"shipped without weights.*sdxl-turbo.*--weights DIR") as error:
         open_source(ModelChoice("sdxl-turbo"))
     assert "\n" not in str(error.value)
+    assert str(error.value).count("give ") == 1
 
 
 def test_the_weights_of_a_folder_serve_another_models_configurations(
@@ -66,6 +70,44 @@ def test_the_weights_of_a_folder_serve_another_models_configurations(
     assert source.weights["unet"] == StoredWeights((unet,))
     assert source.folder == emoji.folder
     assert source.identity == emoji.identity
+
+
+def _sd15(index: dict[str, Any]) -> None:
+    index.update(_class_name="StableDiffusionPipeline", safety_checker=["stable_diffusion", "SafetyChecker"])
+    del index["text_encoder_2"], index["tokenizer_2"]
+
+
+def _refiner(index: dict[str, Any]) -> None:
+    index.update(_class_name="StableDiffusionXLImg2ImgPipeline", requires_aesthetics_score=True)
+    index["text_encoder"] = [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (_sd15, r"a StableDiffusionPipeline, not a StableDiffusionXLPipeline: it has no text_encoder_2"),
+        (
+            _refiner,
+            r"a StableDiffusionXLImg2ImgPipeline, not .*it has no text_encoder .*aesthetics_score is True",
+        ),
+    ],
+)
+def test_another_pipelines_folder_of_weights_is_told_what_differs(
+    change: Callable[[dict[str, Any]], None], pattern: str, model_copy: Path
+) -> None:
+    path = model_copy / "model_index.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.unlink()
+    path.write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=rf"{model_copy} holds {pattern}"):
+        open_source(ModelChoice("emoji-turbo", weights=str(model_copy)))
+
+
+def test_a_folder_of_weights_needs_no_index(model_copy: Path) -> None:
+    (model_copy / "model_index.json").unlink()
+    source = open_source(ModelChoice("emoji-turbo", weights=str(model_copy)))
+    assert source.weights["vae"].open().where == f"{model_copy}/vae/diffusion_pytorch_model.safetensors"
 
 
 @pytest.mark.parametrize("words", ["no-such-folder/", "./no/such/file.safetensors"])

@@ -18,6 +18,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from mixdq.export.weights.tensor_file import TensorFile
+
 Shapes = Mapping[str, tuple[int, ...]]
 FOLDER = Path(__file__).parents[3] / "configs" / "models" / "sdxl-turbo"
 
@@ -35,6 +37,12 @@ class Original:
     file: Path
     folder: Path
     shapes: Mapping[str, Shapes]
+
+    def change(self, tensors: Mapping[str, tuple[int, ...] | None]) -> None:
+        """Writes the checkpoint anew, with tensors of these shapes; None leaves one out."""
+        stored = {name: tensor.shape for name, tensor in TensorFile(self.file).tensors.items()}
+        assert {name for name, shape in tensors.items() if shape is None} <= set(stored)
+        write_holes(self.file, {name: s for name, s in {**stored, **tensors}.items() if s is not None})
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """One file of the whole pipeline with the names of SDXL's original code, at full size."""
 
 import pickle
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mixdq.export.weights.check import check_fit
 from mixdq.export.weights.checkpoint import CheckpointWeights
 from mixdq.export.weights.tensor_file import TensorFile
 
+CONFIG = Path("config")
 PARTS = ["unet", "vae", "text_encoder", "text_encoder_2"]
 CLIP_LAYER = "conditioner.embedders.1.model.transformer.resblocks.3.attn"
 
@@ -34,7 +34,7 @@ def _pattern(*shape: int) -> npt.NDArray[np.float16]:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_tensor_of_every_component_is_found(original: Any, part: str) -> None:
     source = CheckpointWeights(original.file, part, original.folder)
-    check_fit(pickle.loads(pickle.dumps(source)).open(), original.shapes[part], "the file", Path("config"))
+    check_fit(pickle.loads(pickle.dumps(source)).open(), original.shapes[part], part, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -133,19 +133,134 @@ def test_any_other_file_is_called_by_its_name(tmp_path: Path, names: list[str], 
         CheckpointWeights(file, "unet", tmp_path).open()
 
 
-@pytest.mark.parametrize("part", ["unet", "vae"])
-def test_a_checkpoint_that_lacks_a_tensor_is_refused(original: Any, part: str) -> None:
-    lacking = {"unet": "label_emb.0.0.weight", "vae": "decoder.up.0.block.1.conv2.bias"}[part]
-    with original.file.open("r+b") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        text = file.read(length)
-        broken = text.replace(f".{lacking}".encode(), f".{lacking[::-1]}".encode())
-        assert broken != text
-        file.seek(8)
-        file.write(broken)
+@pytest.mark.parametrize(
+    ("part", "stored", "missing"),
+    [
+        ("unet", "model.diffusion_model.label_emb.0.0.weight", "add_embedding.linear_1.weight"),
+        ("unet", "model.diffusion_model.out.0.bias", "conv_norm_out.bias"),
+        ("unet", "model.diffusion_model.input_blocks.3.0.op.bias", "down_blocks.0.downsamplers.0.conv.bias"),
+        (
+            "unet",
+            "model.diffusion_model.output_blocks.2.2.conv.bias",
+            "up_blocks.0.upsamplers.0.conv.bias",
+        ),
+        (
+            "vae",
+            "first_stage_model.decoder.up.0.block.1.conv2.bias",
+            "decoder.up_blocks.3.resnets.1.conv2.bias",
+        ),
+        (
+            "vae",
+            "first_stage_model.decoder.up.3.upsample.conv.bias",
+            "decoder.up_blocks.0.upsamplers.0.conv.bias",
+        ),
+        ("text_encoder_2", "conditioner.embedders.1.model.text_projection", "text_projection.weight"),
+    ],
+)
+def test_a_missing_tensor_is_named(original: Any, part: str, stored: str, missing: str) -> None:
+    original.change({stored: None})
     source = CheckpointWeights(original.file, part, original.folder)
-    with pytest.raises(ModelError, match=r"label_emb\.0\.0\.weight|missing decoder\.up_blocks\.3"):
-        check_fit(source.open(), original.shapes[part], "the file", Path("config"))
+    with pytest.raises(
+        ModelError, match=rf"{part} in {original.file} does not fit.*: missing {missing} \(1 in"
+    ):
+        check_fit(source.open(), original.shapes[part], part, CONFIG)
+
+
+def test_of_many_missing_tensors_ten_are_named(original: Any) -> None:
+    prefix = "model.diffusion_model."
+    gone = [name for name in TensorFile(original.file).tensors if name.startswith(f"{prefix}label_emb.0")]
+    gone += [f"{prefix}{name}.{end}" for name in ("out.2", "time_embed.0") for end in ("weight", "bias")]
+    gone += [
+        f"{prefix}input_blocks.1.0.{end}"
+        for end in ("in_layers.0.weight", "in_layers.2.weight", "out_layers.3.bias")
+    ]
+    original.change(dict.fromkeys(gone))
+    source = CheckpointWeights(original.file, "unet", original.folder)
+    with pytest.raises(ModelError) as caught:
+        check_fit(source.open(), original.shapes["unet"], "unet", CONFIG)
+    message = str(caught.value)
+    assert (
+        "add_embedding.linear_1.bias, add_embedding.linear_1.weight, add_embedding.linear_2.bias" in message
+    )
+    assert "(11 in all)" in message
+    assert "KeyError" not in message
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("unet", "model.diffusion_model.conv_on.bias"),
+        ("unet", "model.diffusion_model.input_blocks.1.0.in_layers.9.weight"),
+        ("vae", "first_stage_model.decoder.extra.weight"),
+        ("text_encoder", "conditioner.embedders.0.transformer.text_model.extra.weight"),
+        ("text_encoder_2", "conditioner.embedders.1.model.visual.conv1.weight"),
+    ],
+)
+def test_an_extra_tensor_is_named_as_the_file_has_it(original: Any, part: str, name: str) -> None:
+    original.change({name: (4,)})
+    source = CheckpointWeights(original.file, part, original.folder)
+    with pytest.raises(ModelError, match=rf"does not fit config: unknown {name} \(1 in all\)"):
+        check_fit(source.open(), original.shapes[part], part, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["v_pred", "edm_mean", "control_model.input_blocks.0.0.bias"])
+def test_an_extra_tensor_of_no_component_is_named(original: Any, name: str) -> None:
+    original.change({name: (1,)})
+    with pytest.raises(
+        ModelError, match=rf"more than an SDXL checkpoint.*: unknown {name} \(1 in all\); give"
+    ):
+        CheckpointWeights(original.file, "unet", original.folder).open()
+
+
+def test_what_training_leaves_in_a_checkpoint_is_no_extra_tensor(original: Any) -> None:
+    names = [
+        "model_ema.decay",
+        "model_ema.diffusion_modelinput_blocks00weight",
+        "betas",
+        "alphas_cumprod_prev",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_log_variance_clipped",
+        "denoiser.sigmas",
+        "first_stage_model.loss.discriminator.main.0.weight",
+        "conditioner.embedders.1.model.transformer.text_model.embeddings.position_ids",
+    ]
+    original.change(dict.fromkeys(names, (1,)))
+    for part in PARTS:
+        source = CheckpointWeights(original.file, part, original.folder)
+        check_fit(source.open(), original.shapes[part], part, CONFIG)
+
+
+def test_an_autoencoder_without_its_encoder_is_enough(original: Any) -> None:
+    stored = TensorFile(original.file).tensors
+    unread = ("first_stage_model.encoder.", "first_stage_model.quant_conv.")
+    original.change(dict.fromkeys(name for name in stored if name.startswith(unread)))
+    reader = CheckpointWeights(original.file, "vae", original.folder).open()
+    check_fit(reader, original.shapes["vae"], "vae", CONFIG, ("encoder.", "quant_conv."))
+
+
+@pytest.mark.parametrize(
+    ("part", "stored", "shape", "words"),
+    [
+        ("unet", "model.diffusion_model.out.2.bias", (7,), r"\(conv_out\.bias\) \[7\] instead of \[4\]"),
+        (
+            "vae",
+            "first_stage_model.decoder.mid.attn_1.q.weight",
+            (512, 512, 3, 3),
+            r"\(decoder\.mid_block\.attentions\.0\.to_q\.weight\) \[512, 512, 3, 3\] instead of \[512, 512\]",
+        ),
+        ("text_encoder_2", f"{CLIP_LAYER}.in_proj_bias", (7,), r"\[7\] instead of \[3840\]"),
+        ("text_encoder_2", f"{CLIP_LAYER}.in_proj_weight", (7,), r"\[7\] instead of \[3840, 1280\]"),
+    ],
+)
+def test_a_wrongly_shaped_tensor_is_named_as_the_file_has_it(
+    original: Any, part: str, stored: str, shape: tuple[int, ...], words: str
+) -> None:
+    original.change({stored: shape})
+    source = CheckpointWeights(original.file, part, original.folder)
+    with pytest.raises(ModelError, match=rf"wrongly shaped {stored} {words} \(1 in all\)"):
+        check_fit(source.open(), original.shapes[part], part, CONFIG)
 
 
 def test_the_digest_tells_components_apart(tmp_path: Path) -> None:

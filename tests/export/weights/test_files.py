@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from mixdq.configs.errors import ModelError
 from mixdq.export.weights.files import StoredWeights, find_stored
+from mixdq.export.weights.reader import HeldTensor
 
 STEM = "model"
 
@@ -30,7 +31,11 @@ def _ramp(*shape: int, kind: npt.DTypeLike = np.float16) -> npt.NDArray[Any]:
 def test_a_tensor_is_read_in_the_type_that_it_is_stored_in(tmp_path: Path, kind: npt.DTypeLike) -> None:
     file = _save(tmp_path / "w.safetensors", first=_ramp(3), layer__weight=_ramp(2, 5, kind=kind))
     reader = StoredWeights((file,)).open()
-    assert reader.shapes() == {"first": (3,), "layer.weight": (2, 5)}
+    name = {"float16": "F16", "float32": "F32", "bfloat16": "BF16"}[np.dtype(kind).name]
+    assert reader.tensors() == {
+        "first": HeldTensor((3,), "F16", "first"),
+        "layer.weight": HeldTensor((2, 5), name, "layer.weight"),
+    }
     values = reader.read("layer.weight", (2, 5))
     assert values.dtype == kind
     np.testing.assert_array_equal(values.astype(np.float32), _ramp(2, 5, kind=np.float32))
@@ -116,7 +121,9 @@ def test_shards_are_read_as_one(tmp_path: Path, index: str) -> None:
     (tmp_path / index).write_text(json.dumps(table))
     found = find_stored(tmp_path, STEM, None)
     assert found.files == parts
-    assert found.open().shapes() == {"a": (2,), "b": (3,)}
+    tensors = found.open().tensors()
+    assert tensors is not None
+    assert {name: held.shape for name, held in tensors.items()} == {"a": (2,), "b": (3,)}
     parts[1].unlink()
     with pytest.raises(ModelError, match=r"lacks model-2-of-2\.safetensors \(1 of 2"):
         find_stored(tmp_path, STEM, None)

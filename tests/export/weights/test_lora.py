@@ -201,7 +201,8 @@ def test_two_loras_add_up_and_other_weights_stay(
     np.testing.assert_allclose(fused.open().read(f"{QUERY}.weight", shape), wanted, atol=0.02)
     key = f"{BLOCK}.attn1.to_k.weight"
     np.testing.assert_array_equal(fused.open().read(key, shapes[key]), base.open().read(key, shapes[key]))
-    assert fused.open().shapes() == base.open().shapes()
+    assert fused.open().tensors() == base.open().tensors()
+    assert fused.open().where == base.open().where
 
 
 def test_the_digest_follows_base_file_and_scale(
@@ -235,8 +236,6 @@ def test_what_cannot_be_fused_is_refused_by_name(
     "names",
     [
         ["unet.no.such.layer.lora_A.weight", "unet.no.such.layer.lora_B.weight"],
-        [f"unet.{OUT}.lora_A.weight"],
-        [f"unet.{OUT}.lora_B.weight"],
         [f"unet.{OUT}.lokr_w1"],
         ["base_model.model.x.lora_A.weight"],
     ],
@@ -248,6 +247,67 @@ def test_tensors_without_a_layer_are_named(
     with pytest.raises(
         ModelError, match=rf"there is no layer for {', '.join(names)} \({len(names)} in all\)"
     ):
+        FusedWeights(base, ((lora, 1.0),), CONFIG).open()
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        (f"unet.{OUT}.lora_A.weight", "lora_B"),
+        (f"unet.{OUT}.lora_B.weight", "lora_A"),
+        (f"unet.{BLOCK}.attn2.processor.to_out_lora.down.weight", "lora_B"),
+    ],
+)
+def test_half_of_a_lora_is_told_which_half_is_missing(
+    base: StoredWeights, shapes: dict[str, tuple[int, ...]], tmp_path: Path, name: str, missing: str
+) -> None:
+    lora = _save(tmp_path, {name: np.zeros((4, 4), np.float16)})
+    with pytest.raises(ModelError, match=rf"half of a LoRA: {name} without its {missing} \(1 in all\)"):
+        FusedWeights(base, ((lora, 1.0),), CONFIG).open()
+
+
+def test_a_file_without_a_lora_is_called_none(base: StoredWeights, tmp_path: Path) -> None:
+    lora = _save(tmp_path, {name: np.zeros((4, 4), np.float16) for name in "ab"})
+    with pytest.raises(ModelError, match=r"is no LoRA: none of its tensors is called one \(a, b \(2 in all"):
+        FusedWeights(base, ((lora, 1.0),), CONFIG).open()
+
+
+def test_a_type_that_is_not_read_is_named_when_the_file_is_opened(
+    base: StoredWeights, shapes: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    lora = _save(tmp_path, {name: each.astype(np.int8) for name, each in _plain(shapes).items()})
+    with pytest.raises(
+        ModelError, match=rf"holds unet\.{QUERY}\.lora_A\.weight I8, .*\(2 in all\); mixdq reads"
+    ):
+        FusedWeights(base, ((lora, 1.0),), CONFIG).open()
+
+
+@pytest.mark.parametrize("alpha", [np.nan, np.inf])
+def test_an_alpha_that_is_not_finite_is_named(
+    base: StoredWeights, shapes: dict[str, tuple[int, ...]], tmp_path: Path, alpha: float
+) -> None:
+    down, up = _pair(shapes[f"{QUERY}.weight"])
+    name = _kohya(QUERY)
+    tensors = {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
+    lora = _save(tmp_path, tensors | {f"{name}.alpha": np.asarray(np.float16(alpha))})
+    with pytest.raises(ModelError, match=rf"the alpha of {QUERY} is no finite number \({alpha}"):
+        FusedWeights(base, ((lora, 1.0),), CONFIG).open()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"unet.lora_alpha": "much"},
+        {"unet.alpha_pattern": {"attn1.to_q": [1]}},
+        {"unet.alpha_pattern": {"(": 1}},
+        {"unet.alpha_pattern": 1},
+    ],
+)
+def test_a_header_whose_alpha_is_no_number_is_refused(
+    base: StoredWeights, shapes: dict[str, tuple[int, ...]], tmp_path: Path, header: dict[str, Any]
+) -> None:
+    lora = _save(tmp_path, _plain(shapes), {"lora_adapter_metadata": json.dumps(header)})
+    with pytest.raises(ModelError, match=rf"the alpha of {QUERY} is no finite number"):
         FusedWeights(base, ((lora, 1.0),), CONFIG).open()
 
 
