@@ -18,7 +18,10 @@ CORE_ONLY = (
     "onnx_ir",
     "onnxscript",
     "huggingface_hub",
+    "ortools",
     "skimage",
+    "torchmetrics",
+    "polygraphy",
 )
 
 
