@@ -137,7 +137,7 @@ def test_bundles_are_compared_prompt_by_prompt(emoji_full: Path, emoji_w8a8: Pat
     assert same.minus_first is not None
     assert (same.minus_first.mean, same.minus_first.low, same.minus_first.high) == (0, 0, 0)
     assert same.accuracy == first.accuracy
-    assert first.matched_minus_shuffled.low > 0.3
+    assert first.matched_minus_shuffled.low > 0.1
     assert quantized.minus_first is not None
     assert quantized.minus_first.mean != 0
     assert quantized.accuracy.count == 4
