@@ -14,6 +14,10 @@ ORT_DISABLED_OPTIMIZERS = ("MatMulAddFusion",)
 """What every ONNX Runtime session of ours leaves out: MatMul + Add would become a Gemm, which the integer
 kernels don't take, so that the product would stay in float between its DequantizeLinear nodes."""
 
+ORT_NO_SPINNING = ("session.intra_op.allow_spinning", "0")
+"""An entry of a session's configuration: its threads sleep between runs. A picture takes four sessions in turn,
+and threads of one that wait in a loop take the cores from the next."""
+
 
 class Dialect(StrEnum):
     """The form of ONNX graph that a family of back ends reads best.

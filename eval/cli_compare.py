@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from mixdq.configs.console import stdout_console
 
 app = typer.Typer()
 
@@ -45,7 +46,7 @@ def compare(
     from mixdq.eval.compare.report import COMPARE_FILE
     from mixdq.eval.compare.subject import open_subject
 
-    console = Console()
+    console = stdout_console()
     with console.status("") as status:
 
         def report(phase: str, done: int, total: int | None) -> None:
@@ -84,7 +85,7 @@ def reduce(
     from mixdq.eval.compare.reduction import REDUCE_FILE
     from mixdq.eval.compare.reduction import reduce as run_reduce
 
-    console = Console()
+    console = stdout_console()
     with console.status("") as status:
 
         def report(phase: str, done: int, total: int | None) -> None:

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mixdq.configs.console import stdout_console
+
 app = typer.Typer()
 
 _WEIGHTS = "Weights that no package ships"
@@ -104,7 +106,7 @@ def quality(
     with _progress_bars() as watch:
         table = measure_quality(request, watch)
     table.write(out)
-    console = Console()
+    console = stdout_console()
     console.print(view(table))
     for remark in remarks(table):
         console.print(remark, highlight=False, markup=False, soft_wrap=True)

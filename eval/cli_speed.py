@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.console import Console
 
+from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.speed.choices import Device, TorchPrecision
 
@@ -119,7 +119,7 @@ def latency(
         )
     reference = (precision, vae_precision, compiled, cuda_graph, weights)
     cases = cases_of(_wanted(sources, target, device, resolution, batch, (prompt, seed, steps), reference))
-    console = Console()
+    console = stdout_console()
     with console.status("") as status:
 
         def watch(phase: str, done: int, total: int | None) -> None:
@@ -165,7 +165,7 @@ def memory(
 
     reference = (precision, vae_precision, compiled, cuda_graph, weights)
     cases = cases_of(_wanted(sources, target, device, resolution, batch, (prompt, seed, steps), reference))
-    console = Console()
+    console = stdout_console()
     with console.status("") as status:
         table = measure_memory(cases, pictures, out, lambda phase, done, total: status.update(phase))
     console.print(memory_view(table))
