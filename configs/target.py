@@ -15,8 +15,8 @@ ORT_DISABLED_OPTIMIZERS = ("MatMulAddFusion",)
 kernels don't take, so that the product would stay in float between its DequantizeLinear nodes."""
 
 ORT_NO_SPINNING = ("session.intra_op.allow_spinning", "0")
-"""An entry of a session's configuration: its threads sleep between runs. A picture takes four sessions in turn,
-and threads of one that wait in a loop take the cores from the next."""
+"""An entry of a session's configuration: its threads sleep between runs. A picture takes four sessions in
+turn, and threads of one that wait in a loop take the cores from the next."""
 
 
 class Dialect(StrEnum):
