@@ -133,7 +133,7 @@ class _Runner:
             name: BlockFigures(None, ratio_db(name, array, reference.full[name]), reference.full_bounds[name])
             for name, array in done.value.items()
         }
-        return RunFigures(FULL, TORCH, _verdict(figures), "", None, None, None, None, figures)
+        return RunFigures(FULL, TORCH, verdict_of(figures, None), "", None, None, None, None, figures)
 
     def graph(self, dialect: Dialect, path: Path) -> RunFigures:
         """A graph of the bundle, in ONNX Runtime on the CPU."""
@@ -176,14 +176,15 @@ class _Runner:
             for block, array in run.outputs.items()
         }
         relative = path.relative_to(self._subject.root).as_posix()
+        as_built = self._as_built(relative)
         return RunFigures(
             name,
             _simulation(dialect),
-            _verdict(figures),
+            verdict_of(figures, as_built),
             "",
             relative,
             sha256_of_file(path),
-            self._as_built(relative),
+            as_built,
             run.seconds,
             figures,
         )
@@ -204,8 +205,16 @@ def _without_outputs(target: Target, file: FileRecord, verdict: Verdict, reason:
     return RunFigures(str(target), simulation, verdict, reason, file.path, file.sha256, None, None, {})
 
 
-def _verdict(figures: Mapping[str, BlockFigures]) -> Verdict:
-    return Verdict.WITHIN if all(found.within for found in figures.values()) else Verdict.OUTSIDE
+def verdict_of(figures: Mapping[str, BlockFigures], as_built: bool | None) -> Verdict:
+    """How a run ended that gave figures.
+
+    Args:
+        figures: of every output.
+        as_built: whether its file is the one that the bundle records; None if it records none.
+    """
+    if not all(found.within for found in figures.values()):
+        return Verdict.OUTSIDE
+    return Verdict.CHANGED if as_built is False else Verdict.WITHIN
 
 
 def _choose(bundle: Bundle, names: Sequence[str]) -> tuple[Target, ...]:

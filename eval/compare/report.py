@@ -32,9 +32,10 @@ RULE = (
 
 
 class Verdict(StrEnum):
-    """How the comparison of a run ended."""
+    """How the comparison of a run ended; `CHANGED`: within the bounds, and not the file that was built."""
 
     WITHIN = "within"
+    CHANGED = "changed"
     OUTSIDE = "outside"
     FAILED = "failed"
     NOT_RUN = "not run"
@@ -140,7 +141,11 @@ class CompareReport:
             if run.reason:
                 yield f"{run.name} {run.verdict}: {run.reason}"
             if run.as_built is False:
-                yield f"{run.file}, or its weights, are not the files that the bundle records"
+                yield (
+                    f"{run.file}, or its weights, are not the files that the bundle records. A block's bounds "
+                    "don't see every wrong constant: `mixdq-eval reduce` names the layer, and "
+                    "`mixdq-compile run` builds the file again"
+                )
             if run.outside:
                 first = run.outside[0] or "the predicted noise"
                 yield (
