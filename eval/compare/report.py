@@ -142,7 +142,7 @@ class CompareReport:
                 yield f"{run.name} {run.verdict}: {run.reason}"
             if run.as_built is False:
                 yield (
-                    f"{run.file}, or its weights, are not the files that the bundle records. A block's bounds "
+                    f"{run.file}, or its weights, are not the files that the bundle records. Blocks' bounds "
                     "don't see every wrong constant: `mixdq-eval reduce` names the layer, and "
                     "`mixdq-compile run` builds the file again"
                 )
