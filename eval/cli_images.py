@@ -53,8 +53,9 @@ def images(
         int | None,
         typer.Option(
             min=1,
-            help="Pictures of one call. (default: as many as the bundle makes at once; the reference 8 at "
-            "256 pixels)",
+            help="Pictures of one call. A folder that has pictures keeps its own, or takes fewer where "
+            "memory runs out: the set is then not bit for bit that of one run, and its manifest says so. "
+            "(default: as many as the bundle makes at once; the reference 8 at 256 pixels)",
         ),
     ] = None,
     allow_duplicates: Annotated[
@@ -71,7 +72,8 @@ def images(
         int | None,
         typer.Option(
             min=1,
-            help="Calls side by side on the CPU, which share its cores. (default: 2, or 1 on one core)",
+            help="Calls side by side on the CPU, which share its cores. A folder that has pictures keeps its "
+            "own. (default: 2, or 1 on one core)",
             rich_help_panel=_BUNDLE,
         ),
     ] = None,
@@ -93,8 +95,9 @@ def images(
     """Draw a list of prompts with a bundle or the reference pipeline; both get the same noise.
 
     The folder gets a PNG a prompt, named after its place in the list, and manifest.json: prompt, seed, file
-    and SHA-256 of each, and what drew them. The same command goes on where it was stopped, and draws anew
-    what is missing or damaged; a folder of another run is refused.
+    and SHA-256 of each, what drew them and how (batch, calls side by side, threads). The same command goes on
+    where it was stopped, and draws anew what is missing or damaged, to the bytes of a run that was never
+    stopped, unless --batch is made smaller on the way; a folder of another run is refused.
 
     Options of the model (its weights, VAE, LoRAs, sampler) are the reference's: a bundle has them built in.
     """

@@ -47,6 +47,21 @@ class Painter:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class Arrangement:
+    """How pictures were computed: what their last bits depend on beside the painter.
+
+    Attributes:
+        batch: pictures of one call.
+        jobs: calls side by side.
+        threads: of each call on the CPU; None on a GPU.
+    """
+
+    batch: int
+    jobs: int
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ImageRecord:
     """One picture: its place in the list of prompts, its prompt and noise, and its file in the folder."""
 
@@ -68,6 +83,8 @@ class ImageSet:
         images: those that are drawn, by ascending index.
         machine: where.
         versions: packages, by name.
+        arrangements: how pictures were computed, in the order of use; a set of more than one is mixed: its
+            batch was made smaller on the way. Empty in version 1, which did not note it.
     """
 
     painter: Painter
@@ -76,7 +93,8 @@ class ImageSet:
     images: tuple[ImageRecord, ...]
     machine: Mapping[str, str]
     versions: Mapping[str, str]
-    version: int = 1
+    arrangements: tuple[Arrangement, ...] = ()
+    version: int = 2
 
     @property
     def is_whole(self) -> bool:

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import RequestError
 from mixdq.configs.target import Backend, Target
-from mixdq.eval.image_set import Painter
+from mixdq.eval.image_set import Arrangement, Painter
 from mixdq.eval.images.source import Draw, PictureSource
 from mixdq.runtime import load
 from mixdq.runtime.onnx_engine import OnnxDevice
@@ -33,8 +33,8 @@ def bundle_source(
 ) -> PictureSource:
     """A bundle that draws, its request checked; engines are loaded when it is opened.
 
-    On the CPU two calls run side by side, each with half of the cores: a small network keeps one core busy
-    where it can't keep two. On a GPU calls follow each other.
+    In a new set on the CPU two calls run side by side, each with half of the cores: a small network keeps one
+    core busy where it can't keep two. On a GPU calls follow each other.
 
     Args:
         folder: the bundle's.
@@ -76,15 +76,16 @@ def bundle_source(
     )
 
     @contextmanager
-    def opened() -> Iterator[Draw]:
-        with load(folder, target=target, device=device, threads=threads) as pipeline:
+    def opened(arrangement: Arrangement) -> Iterator[Draw]:
+        with load(folder, target=target, device=device, threads=arrangement.threads) as pipeline:
 
             def draw(prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
                 return pipeline(list(prompts), seed=seeds, resolution=resolution, steps=steps)
 
             yield draw
 
-    return PictureSource(painter, _LIBRARIES, batch or bundle.batch, at_once, opened)
+    arrangement = Arrangement(batch or bundle.batch, at_once, threads)
+    return PictureSource(painter, _LIBRARIES, arrangement, batch, jobs if on_cpu else None, opened)
 
 
 def _engines(bundle: Bundle, target: str, resolution: int) -> Mapping[str, str]:

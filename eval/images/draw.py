@@ -17,7 +17,8 @@ from pydantic.dataclasses import dataclass
 from mixdq.configs.documents import STRICT
 from mixdq.configs.files import writing
 from mixdq.configs.machine import describe_machine, installed_versions
-from mixdq.eval.image_set import ImageRecord, ImageSet
+from mixdq.eval.image_set import Arrangement, ImageRecord, ImageSet
+from mixdq.eval.images.arrange import settle
 from mixdq.eval.images.order import Order, order_digest
 from mixdq.eval.images.progress import SetProgress, at_work_in
 from mixdq.eval.images.remains import Remains, check_surroundings, find_remains
@@ -74,9 +75,12 @@ def draw_set(
     process' death the same call goes on where it stopped; what is damaged by then is drawn again.
 
     The same call on the same machine and versions gives the same bytes, interrupted or not: a picture
-    depends on its prompt and seed, and pictures are computed together in the same groups however many are
-    missing. With other groups or threads the last bits of the arithmetic may differ, and with them single
-    pixels by one level.
+    depends on its prompt and seed, and pictures are computed together in the same groups, by as many threads,
+    however many are missing: both are the first run's, from the manifest. With others the last bits of the
+    arithmetic differ, and with them pixels, of an 8-bit network sometimes many. So a set whose batch was made
+    smaller on the way is not bit for bit that of one run: its manifest lists more than one arrangement.
+
+    A folder that this call made, and drew nothing into, is removed if it fails.
 
     Args:
         source: what draws.
@@ -85,18 +89,20 @@ def draw_set(
         report: called with the number of pictures that are there, and of all.
 
     Raises:
-        EvaluationError: the folder holds something else.
+        EvaluationError: the folder holds something else, or pictures that were computed otherwise than is
+            asked for.
         MachineError: memory ran out, or another process is at work there.
         StorageError: the disk is full.
         MixdqError: whatever the source refuses.
     """
     with at_work_in(folder):
         remains = find_remains(folder, source.painter, pictures)
+        arrangement = settle(folder, source, remains.arrangements)
         report(len(remains.records), len(pictures))
         seconds = 0.0
         if len(remains.records) < len(pictures):
             began = time.perf_counter()
-            _draw_missing(source, pictures, folder, remains, report)
+            _draw_missing(source, arrangement, pictures, folder, remains, report)
             seconds = time.perf_counter() - began
     return DrawReport(
         folder=str(folder),
@@ -110,6 +116,7 @@ def draw_set(
 
 def _draw_missing(
     source: PictureSource,
+    arrangement: Arrangement,
     pictures: Sequence[Order],
     folder: Path,
     remains: Remains,
@@ -118,7 +125,8 @@ def _draw_missing(
     machine, versions = describe_machine(), installed_versions("mixdq", "pillow", *source.libraries)
     check_surroundings(folder, machine, versions)
     there = {record.index for record in remains.records}
-    groups = [pictures[start : start + source.batch] for start in range(0, len(pictures), source.batch)]
+    batch, used = arrangement.batch, remains.arrangements
+    groups = [pictures[start : start + batch] for start in range(0, len(pictures), batch)]
     missing = [group for group in groups if not there.issuperset(one.index for one in group)]
     images = ImageSet(
         painter=source.painter,
@@ -127,12 +135,13 @@ def _draw_missing(
         images=remains.records,
         machine=machine,
         versions=versions,
+        arrangements=used if used[-1:] == (arrangement,) else (*used, arrangement),
     )
     with (
-        explaining_memory(source.batch, source.at_once),
-        source.open() as draw,
+        explaining_memory(arrangement),
+        source.open(arrangement) as draw,
         SetProgress(folder, images, report) as progress,
-        _threads(source.at_once) as painters,
+        _threads(arrangement.jobs) as painters,
         # After an error or Ctrl-C, what is drawn is still written: unlike the painters' its queue is short.
         ThreadPoolExecutor(_WRITERS) as writers,
     ):
@@ -141,7 +150,7 @@ def _draw_missing(
             drawn = draw([one.prompt for one in group], [one.seed for one in group])
             return [pair for pair in zip(group, drawn, strict=True) if pair[0].index not in there]
 
-        painted = _in_order(painters, paint, missing, source.at_once + 1)
+        painted = _in_order(painters, paint, missing, arrangement.jobs + 1)
         fresh = (pair for group in painted for pair in group)
         for _ in _in_order(writers, lambda pair: progress.add(_save(folder, *pair)), fresh, 2 * _WRITERS):
             pass

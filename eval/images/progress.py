@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from threading import Lock
 
 from mixdq.configs.errors import MachineError, MixdqError, StorageError
 from mixdq.configs.files import remove
-from mixdq.eval.image_set import ImageRecord, ImageSet
+from mixdq.eval.image_set import MANIFEST_FILE, ImageRecord, ImageSet
 
 _LOCK_FILE = ".lock"
 _INTERVAL_S = 2.0
@@ -69,10 +69,13 @@ class SetProgress:
 def at_work_in(folder: Path) -> Iterator[None]:
     """Keeps the folder to one process, and clears what one that was killed left half-written.
 
+    Folders that it makes are removed if the block fails before there is a picture.
+
     Raises:
         MachineError: another process draws into it.
         StorageError: it can't be written.
     """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -89,5 +92,20 @@ def at_work_in(folder: Path) -> Iterator[None]:
         raise MachineError(
             f"another mixdq process draws into {folder}; wait until it is done, or choose another folder"
         ) from error
+    except BaseException:
+        if made:
+            _remove_empty(made)
+        raise
     finally:
         os.close(handle)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes a set without a picture, and the folders around it if nothing else is there."""
+    ours = {_LOCK_FILE, MANIFEST_FILE}
+    with suppress(OSError):  # what ended the run says more
+        if {path.name for path in folders[0].iterdir()} <= ours:
+            for name in ours:
+                remove(folders[0] / name)
+            for folder in folders:
+                folder.rmdir()

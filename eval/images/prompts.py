@@ -16,6 +16,7 @@ _FORMS = (
     "a list of texts, a list of objects with a caption or a prompt, or COCO's captions (an object with "
     "annotations, each of an image_id, an id and a caption)"
 )
+_REMEDY = "give --prompts a text file with one prompt a line, or a .json"
 # COCO's files hold more fields (licence, date, size), which don't matter here.
 _READ = ConfigDict(extra="ignore")
 _Number = Annotated[int, Field(strict=True)]
@@ -50,6 +51,8 @@ def read_prompts(path: Path) -> tuple[str, ...]:
         StorageError: the file can't be read.
         EvaluationError: it is no UTF-8, no such JSON, or holds no prompt, or an empty one in JSON.
     """
+    if not path.exists():
+        raise StorageError(f"the file of prompts {path} does not exist; {_REMEDY}")
     prompts = _of_json(path) if path.suffix.lower() == ".json" else _of_text(path)
     if not prompts:
         raise EvaluationError(f"{path} holds no prompt; write one a line, or give another file")
@@ -60,7 +63,8 @@ def _of_text(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise StorageError(f"could not read the prompts {path}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise StorageError(f"could not read the prompts {path}: {reason}; {_REMEDY}") from error
     except UnicodeDecodeError as error:
         raise EvaluationError(
             f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8, one prompt a "

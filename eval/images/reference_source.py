@@ -12,7 +12,7 @@ from PIL.Image import Image
 from mixdq.compiler.memory import available_mib
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import EvaluationError, RequestError, TargetError
-from mixdq.eval.image_set import Painter
+from mixdq.eval.image_set import Arrangement, Painter
 from mixdq.eval.images.source import Draw, PictureSource
 from mixdq.export.calibrate_size import batch_size
 from mixdq.export.modules import empty_module
@@ -75,7 +75,7 @@ def reference_source(
     )
 
     @contextmanager
-    def opened() -> Iterator[Draw]:
+    def opened(arrangement: Arrangement) -> Iterator[Draw]:
         pipeline = ReferencePipeline(
             source,
             streamed=device == "cpu" and not _fits(source, _DTYPES[precision]),
@@ -92,7 +92,7 @@ def reference_source(
             def fresh() -> torch.Tensor:
                 return torch.from_numpy(noise.draw(shape))
 
-            with _repeatable():
+            with _repeatable(arrangement.threads):
                 latents = pipeline.latents(prompts, fresh(), resolution, steps, fresh=fresh)
                 images = pipeline.decode(latents)
             if not np.isfinite(images).all():
@@ -104,14 +104,25 @@ def reference_source(
 
         yield draw
 
-    return PictureSource(painter, _LIBRARIES, batch or batch_size(resolution), 1, opened)
+    threads = torch.get_num_threads() if device == "cpu" else None
+    arrangement = Arrangement(batch or batch_size(resolution), 1, threads)
+    return PictureSource(painter, _LIBRARIES, arrangement, batch, None, opened)
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
-    """The same picture at every run: cuDNN's deterministic kernels, and no TF32 where FP32 was asked for."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+def _repeatable(threads: int | None) -> Iterator[None]:
+    """The same picture at every run.
+
+    As many threads on the CPU as the set's first run had; cuDNN's deterministic kernels, and no TF32 where
+    FP32 was asked for.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _require(device: str) -> None:

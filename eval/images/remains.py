@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import sha256_of_file
-from mixdq.eval.image_set import MANIFEST_FILE, ImageRecord, ImageSet, Painter
+from mixdq.configs.layers import ModelIdentity
+from mixdq.eval.image_set import MANIFEST_FILE, Arrangement, ImageRecord, ImageSet, Painter
 from mixdq.eval.images.order import Order, order_digest
 from mixdq.eval.images.read import refuse_strangers
+
+_NAMED = 5
+"""At most so many files are named in one error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,12 @@ class Remains:
     Attributes:
         records: of pictures that are there and undamaged.
         damaged: names of files that the manifest has, and that are missing or changed.
+        arrangements: how the manifest's pictures were computed; empty where it has none.
     """
 
     records: tuple[ImageRecord, ...]
     damaged: tuple[str, ...]
+    arrangements: tuple[Arrangement, ...]
 
 
 def find_remains(folder: Path, painter: Painter, pictures: Sequence[Order]) -> Remains:
@@ -33,12 +38,13 @@ def find_remains(folder: Path, painter: Painter, pictures: Sequence[Order]) -> R
     A picture that the manifest does not have yet (the process was killed) is drawn again.
 
     Raises:
-        EvaluationError: the folder's manifest is of another run, or there are pictures of none.
+        EvaluationError: the folder's manifest is of another run, or there are pictures of none; or pictures
+            are missing of a set that does not say how the others were computed.
     """
     files = {picture.file for picture in pictures}
     if not (folder / MANIFEST_FILE).is_file():
         refuse_strangers(folder, files)
-        return Remains((), ())
+        return Remains((), (), ())
     found = ImageSet.read(folder)
     if differences := _differences(found, painter, pictures):
         raise EvaluationError(
@@ -52,9 +58,16 @@ def find_remains(folder: Path, painter: Painter, pictures: Sequence[Order]) -> R
         for picture in pictures
         if (record := recorded.get(picture.index)) is not None
     ]
+    records = tuple(record for record, intact in there if intact)
+    if found.images and not found.arrangements and len(records) < len(pictures):
+        raise EvaluationError(
+            f"{folder} was begun by an earlier version, whose manifest does not say with which threads and "
+            "batch: more pictures would differ in their last bits; choose another --out, or remove the folder"
+        )
     return Remains(
-        tuple(record for record, intact in there if intact),
+        records,
         tuple(record.file for record, intact in there if not intact),
+        found.arrangements if found.images else (),
     )
 
 
@@ -93,7 +106,11 @@ def _differences(found: ImageSet, painter: Painter, pictures: Sequence[Order]) -
     differences = []
     for field in fields(painter):
         before, now = getattr(found.painter, field.name), getattr(painter, field.name)
-        if before != now:
+        if before == now:
+            continue
+        if field.name == "engines":
+            differences.append(f"its engines differ in {_other_files(before, now)}")
+        else:
             differences.append(f"its {field.name} was {_brief(before)}, is {_brief(now)}")
     if found.count != len(pictures):
         differences.append(f"{found.count} pictures were asked for, now {len(pictures)}")
@@ -115,7 +132,13 @@ def _other_prompts(found: ImageSet, pictures: Sequence[Order]) -> str:
     return "its list of prompts and seeds was another"
 
 
+def _other_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The files whose digests differ, or that one side alone has."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _brief(value: object) -> str:
-    plain = to_plain(value) if hasattr(value, "__dataclass_fields__") else value
-    text = str(plain)
+    text = f"{value.name} ({value.digest[:12]}…)" if isinstance(value, ModelIdentity) else str(value)
     return text if len(text) <= 100 else f"{text[:100]}…"

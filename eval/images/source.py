@@ -10,10 +10,10 @@ from typing import TypeAlias
 from PIL.Image import Image
 
 from mixdq.configs.errors import MachineError
-from mixdq.eval.image_set import Painter
+from mixdq.eval.image_set import Arrangement, Painter
 
 Draw: TypeAlias = Callable[[Sequence[str], Sequence[int]], list[Image]]
-"""From prompts and as many seeds to as many RGB pictures; called from `PictureSource.at_once` threads."""
+"""From prompts and as many seeds to as many RGB pictures; called from `Arrangement.jobs` threads."""
 
 # torch on the CPU and on a GPU, ONNX Runtime on the CPU and on a GPU.
 _OUT_OF_MEMORY = (
@@ -33,20 +33,22 @@ class PictureSource:
     Attributes:
         painter: what the pictures depend on beside prompts and seeds.
         libraries: the distributions that compute, whose versions the manifest notes.
-        batch: pictures of one call of `Draw`.
-        at_once: calls side by side, each in a thread of its own.
-        open: loads engines or weights; leaving the context frees them.
+        arrangement: how a new set is computed, with what was asked for.
+        asked_batch: pictures of one call of `Draw`, where they were asked for.
+        asked_jobs: calls side by side, each in a thread of its own, where they were asked for.
+        open: loads engines or weights, to compute as it is told; leaving the context frees them.
     """
 
     painter: Painter
     libraries: tuple[str, ...]
-    batch: int
-    at_once: int
-    open: Callable[[], AbstractContextManager[Draw]]
+    arrangement: Arrangement
+    asked_batch: int | None
+    asked_jobs: int | None
+    open: Callable[[Arrangement], AbstractContextManager[Draw]]
 
 
 @contextmanager
-def explaining_memory(batch: int, at_once: int) -> Iterator[None]:
+def explaining_memory(arrangement: Arrangement) -> Iterator[None]:
     """Turns whatever a library raises when memory runs out into one error that says what to do.
 
     It can't tell of a process that the system kills for its memory: that set is resumed with a smaller batch.
@@ -62,9 +64,18 @@ def explaining_memory(batch: int, at_once: int) -> Iterator[None]:
             raise
         if isinstance(error, MachineError):  # it says so already
             raise
-        advice = [f"a smaller --batch than {batch}"] * (batch > 1) + ["--jobs 1"] * (at_once > 1)
-        remedy = f"use {' or '.join(advice)}" if advice else "use a lower precision, or a machine with more"
         raise MachineError(
-            f"memory ran out with {batch * at_once} pictures at once; {remedy}: the set then goes on "
-            "where it stopped"
+            f"memory ran out with {arrangement.batch * arrangement.jobs} pictures at once; "
+            f"{_remedy(arrangement)}"
         ) from error
+
+
+def _remedy(arrangement: Arrangement) -> str:
+    advice = []
+    if arrangement.batch > 1:
+        advice.append(
+            f"use a smaller --batch than {arrangement.batch}: the set then goes on where it stopped"
+        )
+    if arrangement.jobs > 1:  # a set that has pictures keeps its jobs
+        advice.append("start another folder with --jobs 1")
+    return ", or ".join(advice) or "use a lower precision, or a machine with more, in another folder"

@@ -3,11 +3,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from mixdq.configs.console import run_app
 from mixdq.eval.cli import app
 from mixdq.eval.images.read import read_set
+
+_NO_GPU = pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime can use a GPU"
+)
 
 
 def _run(
@@ -63,6 +68,7 @@ def test_json_says_what_was_done(
         (("--count", 3, "--vae-precision", "bfloat16"), "is a bundle"),
         (("--count", 3, "--lora", "x.safetensors"), "is a bundle"),
         (("--count", 3, "--device", "tpu"), "unknown device 'tpu'"),
+        pytest.param(("--count", 3, "--device", "cuda"), "cuda", marks=_NO_GPU),
     ],
 )
 def test_bad_options_are_one_line_and_leave_no_folder(

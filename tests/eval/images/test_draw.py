@@ -1,10 +1,11 @@
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import Signals
@@ -14,7 +15,7 @@ from PIL import Image
 
 from mixdq.configs.bundle import Component
 from mixdq.configs.errors import EvaluationError, MachineError, MixdqError, RequestError, StorageError
-from mixdq.eval.image_set import ImageSet
+from mixdq.eval.image_set import Arrangement, ImageSet
 from mixdq.eval.images.bundle_source import bundle_source
 from mixdq.eval.images.draw import DrawReport, draw_set
 from mixdq.eval.images.order import Order, order_pictures
@@ -43,11 +44,12 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def _interrupting(source: PictureSource, calls: int, error: BaseException) -> PictureSource:
     """The source, one call at a time, which fails instead of drawing once more."""
+    one_by_one = replace(source.arrangement, jobs=1)
 
     @contextmanager
-    def opened() -> Iterator[Draw]:
+    def opened(arrangement: Arrangement) -> Iterator[Draw]:
         left = calls
-        with source.open() as draw:
+        with source.open(arrangement) as draw:
 
             def limited(prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
                 nonlocal left
@@ -58,7 +60,7 @@ def _interrupting(source: PictureSource, calls: int, error: BaseException) -> Pi
 
             yield limited
 
-    return replace(source, at_once=1, open=opened)
+    return replace(source, arrangement=one_by_one, open=opened)
 
 
 def test_every_picture_is_its_prompt_s_and_seed_s_alone(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -130,16 +132,111 @@ def test_an_interrupted_set_keeps_what_is_drawn_and_goes_on(
     assert (done.kept, done.drawn, done.redrawn) == (4, 3, 0)
     draw_set(_source(tiny_bundle), _order(), tmp_path / "at once")
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "at once")
-    assert read_set(tmp_path / "out") == read_set(tmp_path / "at once")
+    assert read_set(tmp_path / "out").images == read_set(tmp_path / "at once").images
 
 
-def test_the_batch_may_change_on_the_way(tiny_bundle: Path, tmp_path: Path) -> None:
-    source = _source(tiny_bundle, batch=3)
+def _begin(source: PictureSource, folder: Path) -> None:
+    """Draws one call's pictures of the set."""
     with pytest.raises(KeyboardInterrupt):
-        draw_set(_interrupting(source, 1, KeyboardInterrupt()), _order(), tmp_path)
+        draw_set(_interrupting(source, 1, KeyboardInterrupt()), _order(), folder)
+
+
+def _noting(source: PictureSource, seen: list[Arrangement]) -> PictureSource:
+    """The source, which notes how it is opened."""
+
+    def opened(arrangement: Arrangement) -> AbstractContextManager[Draw]:
+        seen.append(arrangement)
+        return source.open(arrangement)
+
+    return replace(source, open=opened)
+
+
+def test_a_new_set_says_how_it_was_computed(tiny_bundle: Path, tmp_path: Path) -> None:
+    draw_set(_source(tiny_bundle, batch=3, jobs=1), _order(), tmp_path)
+    images = ImageSet.read(tmp_path)
+    assert images.arrangements == (Arrangement(batch=3, jobs=1, threads=os.cpu_count()),)
+    assert images.version == 2
+
+
+def test_a_set_goes_on_with_the_batch_calls_and_threads_that_it_began_with(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    began = Arrangement(batch=3, jobs=1, threads=7)
+    _begin(replace(_source(tiny_bundle), arrangement=began), tmp_path)
+    seen: list[Arrangement] = []
+    done = draw_set(_noting(_source(tiny_bundle), seen), _order(), tmp_path)
+    assert (done.kept, done.drawn) == (3, 4)
+    assert _source(tiny_bundle).arrangement != began
+    assert seen == [began]
+    assert read_set(tmp_path).arrangements == (began,)
+
+
+def test_a_smaller_batch_is_taken_on_the_way_and_noted(tiny_bundle: Path, tmp_path: Path) -> None:
+    _begin(_source(tiny_bundle, batch=3, jobs=1), tmp_path)
     done = draw_set(_source(tiny_bundle, batch=2), _order(), tmp_path)
     assert (done.kept, done.drawn) == (3, 4)
-    assert read_set(tmp_path).is_whole
+    assert [(each.batch, each.jobs) for each in read_set(tmp_path).arrangements] == [(3, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "jobs", "message"),
+    [
+        (None, 2, "drawn with --jobs 1, now --jobs 2 is asked for.*; leave it out, or start another folder"),
+        (4, None, "drawn with --batch 3, now --batch 4 is asked for.*; leave it out, or make it smaller"),
+        (2, 2, "--jobs 1, now --jobs 2"),
+    ],
+)
+def test_another_arrangement_does_not_go_on_with_a_set(
+    tiny_bundle: Path, tmp_path: Path, batch: int | None, jobs: int | None, message: str
+) -> None:
+    out = tmp_path / "out"
+    _begin(_source(tiny_bundle, batch=3, jobs=1), out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(EvaluationError, match=message):
+        draw_set(_source(tiny_bundle, batch=batch, jobs=jobs), _order(), out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_same_options_go_on_with_a_set(tiny_bundle: Path, tmp_path: Path) -> None:
+    _begin(_source(tiny_bundle, batch=3, jobs=1), tmp_path)
+    assert draw_set(_source(tiny_bundle, batch=3, jobs=1), _order(), tmp_path).drawn == 4
+    assert len(read_set(tmp_path).arrangements) == 1
+
+
+def test_a_set_of_no_pictures_yet_takes_any_arrangement(tiny_bundle: Path, tmp_path: Path) -> None:
+    source = _source(tiny_bundle, batch=2, jobs=1)
+    with pytest.raises(KeyboardInterrupt):
+        draw_set(_interrupting(source, 0, KeyboardInterrupt()), _order(), tmp_path)
+    assert ImageSet.read(tmp_path).images == ()
+    draw_set(_source(tiny_bundle, batch=4, jobs=2), _order(), tmp_path)
+    assert [(each.batch, each.jobs) for each in read_set(tmp_path).arrangements] == [(4, 2)]
+
+
+def test_a_set_of_the_first_version_is_read_and_not_added_to(tiny_bundle: Path, tmp_path: Path) -> None:
+    draw_set(_source(tiny_bundle), _order(), tmp_path)
+    plain = json.loads((tmp_path / "manifest.json").read_text())
+    del plain["arrangements"]
+    (tmp_path / "manifest.json").write_text(json.dumps(plain | {"version": 1}))
+    assert draw_set(_source(tiny_bundle), _order(), tmp_path).kept == 7
+    (tmp_path / "0003.png").unlink()
+    with pytest.raises(EvaluationError, match="does not say with which threads and batch"):
+        draw_set(_source(tiny_bundle), _order(), tmp_path)
+
+
+def test_a_run_that_drew_nothing_leaves_no_folder(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tiny_bundle / "unet-16.onnx").write_bytes(b"damaged")
+    with pytest.raises(MixdqError, match="unet-16"):
+        draw_set(_source(tiny_bundle), _order(), tmp_path / "in" / "a folder")
+    assert not (tmp_path / "in").exists()
+
+
+def test_a_run_that_drew_nothing_leaves_what_others_put_beside_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("")
+    (tiny_bundle / "unet-16.onnx").write_bytes(b"damaged")
+    with pytest.raises(MixdqError):
+        draw_set(_source(tiny_bundle), _order(), tmp_path / "mine" / "out")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_damaged_and_missing_pictures_are_drawn_anew(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -147,10 +244,10 @@ def test_damaged_and_missing_pictures_are_drawn_anew(tiny_bundle: Path, tmp_path
     before, written = _bytes(tmp_path), (tmp_path / "0001.png").stat().st_mtime_ns
     (tmp_path / "0002.png").write_bytes(before["0002.png"][:-9])
     (tmp_path / "0005.png").unlink()
-    done = draw_set(_source(tiny_bundle, batch=3), _order(), tmp_path)
+    done = draw_set(_source(tiny_bundle), _order(), tmp_path)
     assert (done.kept, done.drawn, done.redrawn) == (5, 2, 2)
     assert _bytes(tmp_path) == before
-    assert (tmp_path / "0001.png").stat().st_mtime_ns == written  # though it was computed again with 0002
+    assert (tmp_path / "0001.png").stat().st_mtime_ns == written  # beside what is drawn
     read_set(tmp_path)
 
 
@@ -193,7 +290,11 @@ def _larger(bundle: Path, out: Path) -> None:
         (_another_prompt, "prompt 3 was 'd', is 'D'"),
         (_fewer, "7 pictures were asked for, now 3"),
         (_more_steps, "its steps was 1, is 4"),
-        (_larger, "its engines was .*; its resolution was 16, is 24"),
+        (
+            _larger,
+            r"its engines differ in unet-16\.onnx, unet-24\.onnx, vae_decoder-16\.onnx, vae_decoder-24\.onnx"
+            "; its resolution was 16, is 24",
+        ),
     ],
 )
 def test_a_folder_of_another_run_is_refused_and_the_difference_named(
@@ -251,7 +352,7 @@ def test_memory_that_runs_out_is_one_error_that_names_the_remedies(
             images = Resize <mode="nearest"> (channels, "", scales)
         }""",
     )
-    with pytest.raises(MachineError, match="smaller --batch than 4 or --jobs 1"):
+    with pytest.raises(MachineError, match=r"smaller --batch than 4: .*another folder with --jobs 1"):
         draw_set(_source(tiny_bundle, batch=4, jobs=2), _order(), tmp_path / "out")
 
 

@@ -98,5 +98,5 @@ def test_text_that_is_no_utf_8_is_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["p.txt", "p.json"])
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StorageError, match=name):
+    with pytest.raises(StorageError, match=rf"{name} does not exist; give --prompts a text file"):
         read_prompts(tmp_path / name)

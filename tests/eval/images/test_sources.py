@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mixdq.configs.bundle import Bundle
@@ -18,6 +19,7 @@ from mixdq.eval.images.read import load_image, read_set
 from mixdq.eval.images.reference_source import reference_source
 from mixdq.eval.images.source import PictureSource
 from mixdq.eval.similarity import psnr_db
+from mixdq.export.reference import ReferencePipeline
 from mixdq.export.source import SourceModel, open_source
 
 PROMPTS = ("red apple", "a sleepy cat, in FRENCH café!", "word " * 100, "猫", "owl")
@@ -107,6 +109,27 @@ def test_a_picture_that_the_reference_draws_anew_has_the_same_bytes(
     assert read_set(_draw(_reference(emoji, batch=2), tmp_path, count=3)).images == before
 
 
+def test_the_reference_goes_on_with_the_threads_that_the_set_began_with(
+    emoji: SourceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, own = _reference(emoji, batch=1), torch.get_num_threads()
+    began = replace(source.arrangement, threads=own + 1)
+    _draw(replace(source, arrangement=began), tmp_path)
+    (tmp_path / "0001.png").unlink()
+    seen = []
+
+    class Noting(ReferencePipeline):
+        def decode(self, latents: torch.Tensor) -> np.ndarray:
+            seen.append(torch.get_num_threads())
+            return super().decode(latents)
+
+    monkeypatch.setattr(reference_module, "ReferencePipeline", Noting)
+    _draw(_reference(emoji), tmp_path)
+    assert seen == [own + 1]
+    assert torch.get_num_threads() == own
+    assert read_set(tmp_path).arrangements == (began,)
+
+
 def test_a_model_that_does_not_fit_into_memory_is_streamed_to_the_same_bytes(
     emoji: SourceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +154,9 @@ def test_a_bundle_and_a_reference_never_share_a_folder(
     )
     _draw(tiny, tmp_path / "out")
     with pytest.raises(
-        EvaluationError, match=r"its kind was bundle, is reference; .*plan was FP16, is float32"
+        EvaluationError,
+        match=r"its kind was bundle, is reference; its model was tiny \(0{12}…\), is emoji-turbo .*"
+        "plan was FP16, is float32",
     ):
         _draw(_reference(emoji), tmp_path / "out")
 
@@ -154,8 +179,6 @@ def test_what_the_reference_can_t_draw_is_refused_before_it_is_loaded(
 
 
 def test_no_gpu_is_said_with_the_reason(emoji: SourceModel) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(TargetError, match=r"needs an NVIDIA GPU.*--device cpu"):
