@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field as field_of
 from pathlib import Path
 from typing import Protocol
 
 from pydantic.dataclasses import dataclass
 
-from mixdq.configs.documents import STRICT, read_json, to_json
+from mixdq.configs.documents import STRICT, parse, read_json, to_json
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
+
+LATENCY_VERSION = 2
 
 WHOLE = "picture"
 """The name of the whole of all stages."""
@@ -31,7 +34,8 @@ class LatencyRow:
             kind of kernel; `class`, sums over a UNet run: `layers` (the layers' own kernels), `quantize` and
             `rest`, which like all layers and rest together are all kernels; `profiler`, what measuring them
             took, which is part of none; `unprofiled run`, the whole run without the profiler.
-        precision: of a layer `W8A8`, `FP16`; of a stage the plan in words.
+        precision: of a layer what the plan gives it (`W8A8`, `FP16`); of a stage the plan in words, with what
+            it ran in where that is something else (`FP16 plan, FP32 in ONNX Runtime`).
         plan_digest: of the plan that ran; None for the reference pipeline.
         target: `cpu`, `rtx:sm89`, `diffusers`.
         device: `cpu` or `cuda`.
@@ -41,12 +45,16 @@ class LatencyRow:
         lower_quartile_us: a quarter of the runs took no longer.
         upper_quartile_us: a quarter of the runs took at least as long.
         p95_us: 95 of 100 runs took no longer.
-        runs: how many were measured.
+        runs: how many were measured, in all processes together.
+        processes: fresh processes that they were measured in.
+        lowest_process_us: the lowest of the processes' medians.
+        highest_process_us: the highest of them; what two rows are apart by less says nothing.
         source: the bundle's folder or the model, as the tables call it.
         model: the model's name.
         steps: denoising steps of a picture.
         clock: `wall` (the processor's, the GPU's work waited for), `cuda events`, `onnxruntime profile`.
-        run_digest: SHA-256 over all that was run: files, prompt, seed, warm-up, repeats.
+        run_digest: SHA-256 over all that was run: files, prompt, seed, warm-up, repeats, processes; in words
+            in `LatencyTable.runs`.
     """
 
     name: str
@@ -62,6 +70,9 @@ class LatencyRow:
     upper_quartile_us: float
     p95_us: float
     runs: int
+    processes: int
+    lowest_process_us: float
+    highest_process_us: float
     source: str
     model: str
     steps: int
@@ -76,6 +87,28 @@ class LatencyRow:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class LatencyRun:
+    """What rows of one `run_digest` came from.
+
+    Attributes:
+        prompt: what was drawn.
+        seed: of the noise of a batch's first picture.
+        warmup: pictures that each process drew before.
+        repeats: pictures that each process measured.
+        model_digest: of the model that the engines were made of, or of the reference.
+        engines: by stage, SHA-256 of each file that its engines are made of, stored weights included, by its
+            path in the bundle; empty for the reference.
+    """
+
+    prompt: str
+    seed: int
+    warmup: int
+    repeats: int
+    model_digest: str
+    engines: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class LatencyTable:
     """Measured times of one machine (`latency.json`).
 
@@ -83,12 +116,14 @@ class LatencyTable:
         rows: the times; each identity once.
         machine: what they were measured on.
         versions: packages, by name.
+        runs: what the rows came from, by `LatencyRow.run_digest`.
     """
 
     rows: tuple[LatencyRow, ...]
     machine: Mapping[str, str]
     versions: Mapping[str, str]
-    version: int = 1
+    runs: Mapping[str, LatencyRun] = field_of(default_factory=dict)
+    version: int = LATENCY_VERSION
 
     def find(
         self,
@@ -146,10 +181,15 @@ class LatencyTable:
             "Measure it with `mixdq-eval latency`, into the same file"
         )
 
-    def updated(self, rows: Iterable[LatencyRow]) -> LatencyTable:
-        """The table with further rows; those of an identity that was measured before are replaced."""
+    def updated(
+        self, rows: Iterable[LatencyRow], runs: Mapping[str, LatencyRun] | None = None
+    ) -> LatencyTable:
+        """The table with further rows and what they came from.
+
+        Rows of an identity that was measured before are replaced; runs that no row came from are left out.
+        """
         kept = {row.identity: row for row in self.rows} | {row.identity: row for row in rows}
-        return LatencyTable(tuple(kept.values()), self.machine, self.versions)
+        return _table(kept.values(), self.machine, self.versions, {**self.runs, **(runs or {})})
 
     @classmethod
     def merge(cls, tables: Sequence[LatencyTable]) -> LatencyTable:
@@ -167,7 +207,8 @@ class LatencyTable:
                     f"two of the tables measured {row.name} of {row.source} ({row.target} on {row.device}, "
                     f"{row.resolution} pixels, batch {row.batch}); leave one of them out"
                 )
-        return cls(tuple(rows.values()), tables[0].machine, versions)
+        runs = {digest: run for table in tables for digest, run in table.runs.items()}
+        return _table(rows.values(), tables[0].machine, versions, runs)
 
     def write(self, path: Path) -> None:
         """Writes the table."""
@@ -178,10 +219,20 @@ class LatencyTable:
         """Reads a table.
 
         Raises:
-            EvaluationError: the file has another form.
+            EvaluationError: the file has another form, or is another version's.
             StorageError: there is none.
         """
-        return read_json(cls, path, EvaluationError)
+        try:
+            plain = read_json(dict, path, EvaluationError)
+            # The version first: another one's fields may well be others.
+            if (version := plain.get("version")) != LATENCY_VERSION:
+                raise EvaluationError(f"its version is {'missing' if version is None else version}")
+            return parse(cls, plain, "it", EvaluationError)
+        except EvaluationError as error:
+            raise EvaluationError(
+                f"{path} is no latency table of version {LATENCY_VERSION}, which `mixdq-eval latency` writes"
+                f": {error}"
+            ) from error
 
 
 class Measured(Protocol):
@@ -226,6 +277,18 @@ def first_difference(one: Mapping[str, str], other: Mapping[str, str]) -> str:
         if one.get(name) != other.get(name):
             return f"{name}: {one.get(name, 'none')} and {other.get(name, 'none')}"
     return ""
+
+
+def _table(
+    rows: Iterable[LatencyRow],
+    machine: Mapping[str, str],
+    versions: Mapping[str, str],
+    runs: Mapping[str, LatencyRun],
+) -> LatencyTable:
+    """A table without runs that no row came from."""
+    rows = tuple(rows)
+    used = {row.run_digest for row in rows}
+    return LatencyTable(rows, machine, versions, {name: run for name, run in runs.items() if name in used})
 
 
 def _differences(rows: Sequence[LatencyRow], fields: Iterable[str]) -> str:

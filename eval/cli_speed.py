@@ -83,12 +83,18 @@ def latency(
     resolution: _Resolution = None,
     batch: _Batch = None,
     steps: _Steps = 1,
-    warmup: Annotated[int, typer.Option(min=0, help="Pictures that are drawn before.")] = 3,
-    repeats: Annotated[int, typer.Option(min=2, help="Pictures that are measured.")] = 20,
+    warmup: Annotated[int, typer.Option(min=0, help="Pictures that each process draws before.")] = 3,
+    repeats: Annotated[int, typer.Option(min=2, help="Pictures that each process measures.")] = 20,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Fresh processes of each configuration, in turns with the others'.")
+    ] = 3,
     prompt: _Prompt = "red apple",
     seed: _Seed = 0,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Also every layer of the UNet (ONNX Runtime on the CPU).")
+        bool,
+        typer.Option(
+            "--layers", help="Also every layer of the UNet (ONNX Runtime on the CPU), in one process."
+        ),
     ] = False,
     csv: Annotated[
         Path | None,
@@ -102,9 +108,10 @@ def latency(
     cuda_graph: _CudaGraph = False,
     weights: _Weights = None,
 ) -> None:
-    """Time pictures: text, UNet, VAE, PNG and the whole; each configuration in a process of its own.
+    """Time pictures: text, UNet, VAE, PNG and the whole; each configuration in several processes.
 
-    Medians with quartiles and 95th percentile. After an interruption the same command goes on.
+    Medians with quartiles and 95th percentile, and the processes' spread. After an interruption the same
+    command goes on.
     """
     from mixdq.eval.speed.latency import measure_latency
     from mixdq.eval.speed.latency_run import Rounds
@@ -112,6 +119,7 @@ def latency(
     from mixdq.eval.speed.memory import measure_memory
     from mixdq.eval.speed.probe_csv import MIN_WARMUP, write_csv
     from mixdq.eval.speed.sources import cases_of
+    from mixdq.eval.speed.steadiness import unsteady_line
 
     if csv is not None and warmup < MIN_WARMUP:
         raise EvaluationError(
@@ -125,12 +133,14 @@ def latency(
         def watch(phase: str, done: int, total: int | None) -> None:
             status.update(phase if total is None else f"{phase} {done + 1} of {total}")
 
-        table = measure_latency(cases, Rounds(warmup, repeats), out, watch, layers=layers)
+        table = measure_latency(cases, Rounds(warmup, repeats, processes), out, watch, layers=layers)
         if csv is not None:
             write_csv(csv, cases, table, measure_memory(cases, MIN_WARMUP, None, watch))
     console.print(latency_view(table))
     for line in kernel_lines(table):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if warning := unsteady_line(table):
+        console.print(warning, highlight=False, markup=False, soft_wrap=True)
     for file in (out, csv):
         if file is not None:
             console.print(f"figures: {file}", highlight=False, soft_wrap=True)

@@ -18,6 +18,13 @@ from mixdq.eval.speed.clock import ENCODE, WallClock
 from mixdq.eval.speed.subject import Case, Drawer, Label
 
 _MIB = 1 << 20
+_FULL = "FP16"
+_STAGES = {
+    Component.TEXT_ENCODER: "text",
+    Component.TEXT_ENCODER_2: "text",
+    Component.UNET: "unet",
+    Component.VAE_DECODER: "vae",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,15 @@ class BundleSubject:
         """
         bundle = Bundle.read(root)
         chosen = _choose(root, bundle, target)
-        on = device if Target.parse(chosen).backend is Backend.CPU else "cuda"
+        backend = Target.parse(chosen).backend
+        on = device if backend is Backend.CPU else "cuda"
         return cls(
             root=root.absolute(),
             label=Label(
                 source=root.absolute().name,
                 model=bundle.model.name,
-                precision=bundle.plan_summary,
+                model_digest=bundle.model.digest,
+                precision=executed(bundle.plan_summary, backend),
                 plan_digest=bundle.plan_digest,
                 target=chosen,
                 device=on,
@@ -84,6 +93,16 @@ class BundleSubject:
                 f"{self.root} was built for batches of {self.batches[0]}, not of {batch}; leave --batch out, "
                 f"or build another bundle with `mixdq-compile run MODEL --batch {batch} --out DIR`"
             )
+
+    def engines(self, resolution: int) -> Mapping[str, Mapping[str, str]]:
+        """Of `bundle.json`'s records, which loading compares with the files; see `Subject.engines`."""
+        found: dict[str, dict[str, str]] = {}
+        bundle = Bundle.read(self.root)
+        for component, stage in _STAGES.items():
+            engine = bundle.find(component, self.label.target, resolution)
+            files = {file.path: file.sha256 for file in (engine.file, *engine.weights)}
+            found.setdefault(stage, {}).update(files)
+        return found
 
     def weights_mib(self, resolution: int) -> float:
         """Engines and the weights that they load beside themselves, at one resolution."""
@@ -144,6 +163,18 @@ def encode(images: list[Image]) -> list[bytes]:
         image.save(file, format="PNG")
         files.append(file.getvalue())
     return files
+
+
+def executed(plan: str, backend: Backend) -> str:
+    """A plan in words, with what its FP16 runs in where that is something else.
+
+    ONNX Runtime's graphs are FP32 (its kernels fuse only FP32 scales), so that FP16 is TensorRT's alone.
+    """
+    if backend is not Backend.CPU or _FULL not in plan:
+        return plan
+    return (
+        f"{_FULL} plan, FP32 in ONNX Runtime" if plan == _FULL else f"{plan}; FP32 for FP16 in ONNX Runtime"
+    )
 
 
 def _choose(root: Path, bundle: Bundle, target: str | None) -> str:

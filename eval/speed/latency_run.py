@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixdq.compiler.worker import Report
@@ -10,28 +10,34 @@ from mixdq.configs.latency_table import STAGES
 from mixdq.eval.speed.kernel_run import KernelTimes, measure_kernels
 from mixdq.eval.speed.out_of_memory import out_of_memory_named
 from mixdq.eval.speed.subject import Case
-from mixdq.eval.timing import Spread
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often: pictures that are drawn before, and pictures that are measured; at least 2 of these."""
+    """How often.
+
+    Attributes:
+        warmup: pictures that a process draws before.
+        repeats: pictures that it measures; at least 2.
+        processes: fresh processes of each case; at least 1.
+    """
 
     warmup: int
     repeats: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
 class CaseTimes:
-    """The times of one case, in microseconds.
+    """The times of one process of a case, in microseconds.
 
     Attributes:
-        stages: by stage.
+        stages: of every picture, by stage.
         clocks: what each stage was measured by.
         kernels: of the UNet, if they were asked for.
     """
 
-    stages: Mapping[str, Spread]
+    stages: Mapping[str, Sequence[float]]
     clocks: Mapping[str, str]
     kernels: KernelTimes | None
 
@@ -64,6 +70,5 @@ def measure_case(report: Report, case: Case, rounds: Rounds, layers: bool) -> Ca
             clocks = {name: drawer.clock(name) for name in STAGES}
         finally:
             drawer.close()
-        stages = {name: Spread.of(values) for name, values in seen.items()}
         kernels = measure_kernels(report, case, rounds.warmup, rounds.repeats) if layers else None
-    return CaseTimes(stages, clocks, kernels)
+    return CaseTimes(seen, clocks, kernels)

@@ -26,7 +26,7 @@ def latency_view(table: LatencyTable) -> Table:
     view.add_column("source", overflow="fold")
     view.add_column("precision", overflow="fold")
     view.add_column("target, device", no_wrap=True)
-    for heading in ("pixels", "batch", "steps", *_PARTS, WHOLE, "quartiles", "p95"):
+    for heading in ("pixels", "batch", "steps", *_PARTS, WHOLE, "quartiles", "p95", "processes"):
         view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("clock")
     for stages in _configurations(table):
@@ -42,6 +42,7 @@ def latency_view(table: LatencyTable) -> Table:
             _ms(whole.median_us),
             f"{_ms(whole.lower_quartile_us)} to {_ms(whole.upper_quartile_us)}",
             _ms(whole.p95_us),
+            f"{whole.processes}: {_ms(whole.lowest_process_us)} to {_ms(whole.highest_process_us)}",
             _clocks(stages),
         )
     return view
@@ -85,10 +86,11 @@ def _clocks(stages: dict[str, LatencyRow]) -> str:
 
 
 def _caption(table: LatencyTable) -> str:
-    runs = sorted({row.runs for row in table.rows})
+    runs = sorted({row.runs for row in table.rows if row.kind == "stage"})
     packages = ", ".join(f"{name} {text}" for name, text in table.versions.items())
     return (
-        f"Medians of {' or '.join(map(str, runs))} pictures; a configuration a process. "
+        f"Medians of {' or '.join(map(str, runs))} pictures. processes: fresh processes of a configuration "
+        "that they were drawn in, lowest and highest of their medians. "
         f"{', '.join(table.machine.values())}. {packages}"
     )
 

@@ -45,7 +45,10 @@ def continued(path: Path, read: Callable[[Path], Table]) -> Table | None:
     """
     if not path.exists():
         return None
-    table = read(path)
+    try:
+        table = read(path)
+    except EvaluationError as error:
+        raise EvaluationError(f"{error}; give another --out") from error
     machine, versions = here()
     difference = first_difference(table.machine, machine) or first_difference(table.versions, versions)
     if difference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class ReferenceSubject:
             label=Label(
                 source=model.identity.name,
                 model=model.identity.name,
+                model_digest=model.identity.digest,
                 precision=_in_words(baseline, choice.vae_precision),
                 plan_digest=None,
                 target="diffusers",
@@ -93,6 +95,10 @@ class ReferenceSubject:
         self.model.check_resolution(resolution)
         if batch < 1:
             raise EvaluationError(f"a batch has at least 1 picture, not {batch}")
+
+    def engines(self, resolution: int) -> Mapping[str, Mapping[str, str]]:
+        """It has none; see `Subject.engines`."""
+        return {}
 
     def weights_mib(self, resolution: int) -> float | None:
         """The safetensors files of all components; see `Subject.weights_mib`."""

@@ -12,10 +12,11 @@ from mixdq.configs.files import sha256_of_text
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """How tables call a subject; see the fields of `LatencyRow`."""
+    """How tables call a subject; see the fields of `LatencyRow` and `LatencyRun`."""
 
     source: str
     model: str
+    model_digest: str
     precision: str
     plan_digest: str | None
     target: str
@@ -85,6 +86,10 @@ class Subject(Protocol):
             EvaluationError: says which it can.
             RequestError: the model's sides can't be that long.
         """
+        ...
+
+    def engines(self, resolution: int) -> Mapping[str, Mapping[str, str]]:
+        """Of each stage that has engines, the SHA-256 of all their files; see `LatencyRun.engines`."""
         ...
 
     def weights_mib(self, resolution: int) -> float | None:

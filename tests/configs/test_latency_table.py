@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixdq.configs.errors import EvaluationError
-from mixdq.configs.latency_table import LatencyRow, LatencyTable
+from mixdq.configs.latency_table import LatencyRow, LatencyRun, LatencyTable
 
 ROW = LatencyRow(
     name="unet",
@@ -21,7 +21,10 @@ ROW = LatencyRow(
     lower_quartile_us=9.0,
     upper_quartile_us=11.0,
     p95_us=12.0,
-    runs=20,
+    runs=60,
+    processes=3,
+    lowest_process_us=9.5,
+    highest_process_us=10.5,
     source="w8a8",
     model="tiny",
     steps=1,
@@ -68,6 +71,16 @@ def test_what_is_measured_again_replaces_its_row_and_no_other() -> None:
     assert _table(ROW, FP16).updated([again]).rows == (again, FP16)
 
 
+RUN = LatencyRun("red apple", 0, 3, 20, "5" * 64, {"vae": {"vae.onnx": "6" * 64}})
+
+
+def test_what_rows_came_from_stays_with_them_and_no_longer() -> None:
+    table = _table().updated([ROW], {ROW.run_digest: RUN})
+    assert LatencyTable.merge([table, _table(replace(FP16, run_digest="7" * 64))]).runs == table.runs
+    again = replace(RUN, seed=1)
+    assert table.updated([replace(ROW, run_digest="4" * 64)], {"4" * 64: again}).runs == {"4" * 64: again}
+
+
 def test_tables_of_one_machine_become_one() -> None:
     merged = LatencyTable.merge([_table(ROW, numpy="2"), _table(FP16, ROW, numpy="2", torch="3")])
     assert merged.rows == (ROW, FP16)
@@ -96,7 +109,7 @@ def test_nothing_is_not_merged() -> None:
 
 
 def test_a_table_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
-    table = _table(ROW, FP16, numpy="2")
+    table = _table(ROW, FP16, numpy="2").updated([], {ROW.run_digest: RUN})
     table.write(tmp_path / "latency.json")
     assert LatencyTable.read(tmp_path / "latency.json") == table
 
@@ -104,5 +117,7 @@ def test_a_table_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latency.json"
     path.write_text('{"rows": []}')
-    with pytest.raises(EvaluationError, match="not a valid latency table"):
+    with pytest.raises(
+        EvaluationError, match=r"latency.json is no latency table of version 2.*version is missing"
+    ):
         LatencyTable.read(path)

@@ -131,7 +131,7 @@ def test_budgets_that_are_none_are_refused(budgets: tuple[float | None, ...], sa
 def _row(
     name: str, kind: str, precision: str, median_us: float, run: str = "r", batch: int = 1
 ) -> LatencyRow:
-    spread = (median_us, median_us, median_us, median_us, 20)
+    spread = (median_us, median_us, median_us, median_us, 20, 1, median_us, median_us)
     more = ("source", "eight", 1, "onnxruntime profile", run)
     return LatencyRow(name, kind, precision, None, "cpu", "cpu", 64, batch, *spread, *more)
 

@@ -9,16 +9,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
+from mixdq.compiler.worker import Finished, Report, run_in_child
+from mixdq.configs.bundle import Bundle
+from mixdq.configs.files import sha256_of_file
 from mixdq.configs.gpu import find_gpu
 from mixdq.configs.latency_table import STAGES, LatencyTable
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.target import Backend
+from mixdq.eval.speed.bundle_subject import executed
+from mixdq.eval.speed.subject import Case
 
 Run = Callable[..., tuple[int, str, str]]
 
-QUICK = ("--warmup", 1, "--repeats", 3)
+QUICK = ("--warmup", 1, "--repeats", 3, "--processes", 1)
 no_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
 
 
@@ -36,12 +44,90 @@ def test_every_stage_of_every_resolution_is_measured(tiny_bundle: Path, out: Pat
         (name, size) for size in (16, 24) for name in STAGES
     ]
     for row in table.rows:
-        assert (row.source, row.model, row.precision, row.batch, row.runs) == ("bundle", "tiny", "FP16", 2, 3)
+        assert (row.source, row.model, row.batch, row.runs) == ("bundle", "tiny", 2, 3)
+        assert row.precision == "FP16 plan, FP32 in ONNX Runtime"
+        assert row.processes == 1
+        assert row.lowest_process_us == row.highest_process_us == row.median_us
         assert (row.target, row.device, row.clock, row.kind) == ("cpu", "cpu", "wall", "stage")
         assert 0 < row.lower_quartile_us <= row.median_us <= row.upper_quartile_us <= row.p95_us
     *parts, whole = (table.find(name, resolution=16, batch=2) for name in STAGES)
     assert all(whole.median_us > part.lower_quartile_us for part in parts)
     assert table.versions["onnxruntime"]
+
+
+def test_cases_take_turns_in_fresh_processes_whose_spread_is_shown(
+    tiny_bundle: Path, out: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+
+    def noted(function: Callable[..., Any], case: Case, *more: Any, report: Report) -> Finished[Any]:
+        order.append(case.resolution)
+        done = run_in_child(function, case, *more, report=report)
+        medians.append(median(done.value.stages["picture"]))
+        return done
+
+    medians: list[float] = []
+    monkeypatch.setattr("mixdq.eval.speed.latency.run_in_child", noted)
+    arguments = ("latency", tiny_bundle, "--out", out, "--warmup", 0, "--repeats", 3, "--processes", 2)
+    code, output, error = run(*arguments)
+    assert (code, error, order) == (0, "", [16, 24, 16, 24])
+    row = LatencyTable.read(out).find("picture", resolution=16, batch=2)
+    assert (row.runs, row.processes) == (6, 2)
+    low, high = sorted(medians[::2])
+    assert (row.lowest_process_us, row.highest_process_us) == (round(low, 2), round(high, 2))
+    assert f"2: {low / 1e3:.1f} to {high / 1e3:.1f}" in output
+    assert row.lowest_process_us <= row.median_us <= row.highest_process_us
+    run(*arguments)
+    assert len(order) == 4
+
+
+def test_the_table_tells_what_was_run(tiny_bundle: Path, out: Path, run: Run) -> None:
+    run("latency", tiny_bundle, "--out", out, "--resolution", 16, "--prompt", "a", "--seed", 7, *QUICK)
+    table = LatencyTable.read(out)
+    (ran,) = table.runs.values()
+    assert {row.run_digest for row in table.rows} == set(table.runs)
+    assert (ran.prompt, ran.seed, ran.warmup, ran.repeats) == ("a", 7, 1, 3)
+    bundle = Bundle.read(tiny_bundle)
+    assert ran.model_digest == bundle.model.digest
+    assert list(ran.engines) == ["text", "unet", "vae"]
+    assert len(ran.engines["text"]) == 2
+    files = {path: digest for stage in ran.engines.values() for path, digest in stage.items()}
+    assert files == {path: sha256_of_file(tiny_bundle / path) for path in files}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"version": 1, "rows": []}', "its version is 1"),
+        ('{"rows": [], "machine": {}}', "its version is missing"),
+        ('{"version": 2, "rows": [{}], "machine": {}, "versions": {}}', "rows.0.name: Field required"),
+        ("{", "is not valid JSON"),
+        ("[]", "not a valid dict"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused_with_what_to_do(
+    tiny_bundle: Path, out: Path, run: Run, text: str, found: str
+) -> None:
+    out.write_text(text)
+    code, _, error = run("latency", tiny_bundle, "--out", out, *QUICK)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "latency.json is no latency table of version 2, which `mixdq-eval latency` writes" in error
+    assert found in error
+    assert "; give another --out" in error
+    assert out.read_text() == text
+
+
+PLANS = [
+    ("FP16", Backend.CPU, "FP16 plan, FP32 in ONNX Runtime"),
+    ("FP16", Backend.RTX, "FP16"),
+    ("FP16, 2 of 9 layers W8A8", Backend.CPU, "FP16, 2 of 9 layers W8A8; FP32 for FP16 in ONNX Runtime"),
+    ("W8A8 (BOS-aware)", Backend.CPU, "W8A8 (BOS-aware)"),
+]
+
+
+@pytest.mark.parametrize(("plan", "backend", "named"), PLANS)
+def test_what_a_plan_runs_in_is_named(plan: str, backend: Backend, named: str) -> None:
+    assert executed(plan, backend) == named
 
 
 def test_what_is_measured_already_is_not_measured_again(tiny_bundle: Path, out: Path, run: Run) -> None:
@@ -58,12 +144,13 @@ def test_other_settings_and_other_files_are_measured_again_in_place(
 ) -> None:
     where = ("latency", tiny_bundle, "--out", out, "--resolution", 16)
     run(*where, *QUICK)
-    run(*where, "--warmup", 1, "--repeats", 4)
+    again_4 = ("--warmup", 1, "--repeats", 4, "--processes", 1)
+    run(*where, *again_4)
     table = LatencyTable.read(out)
     assert [row.runs for row in table.rows] == [4] * 5
     bundle = tiny_bundle / "bundle.json"
     bundle.write_text(bundle.read_text() + "\n")
-    run(*where, "--warmup", 1, "--repeats", 4)
+    run(*where, *again_4)
     again = LatencyTable.read(out)
     assert len(again.rows) == 5
     assert {row.run_digest for row in again.rows}.isdisjoint(row.run_digest for row in table.rows)
@@ -80,7 +167,7 @@ def test_what_was_finished_before_a_failure_is_kept(tiny_bundle: Path, out: Path
 
 
 def test_after_ctrl_c_the_same_command_goes_on(tiny_bundle: Path, out: Path, run: Run) -> None:
-    arguments = ["latency", str(tiny_bundle), "--out", str(out), "--repeats", "100"]
+    arguments = ["latency", str(tiny_bundle), "--out", str(out), "--repeats", "100", "--processes", "1"]
     program = "from mixdq.eval.cli import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -109,14 +196,16 @@ def test_figures_of_another_machine_are_not_continued(tiny_bundle: Path, out: Pa
 
 def test_the_csv_has_the_probe_s_columns(tiny_bundle: Path, out: Path, run: Run) -> None:
     file = out.with_suffix(".csv")
-    rounds = ("--warmup", 2, "--repeats", 3)
+    rounds = ("--warmup", 2, "--repeats", 3, "--processes", 1)
     which = ("--resolution", 16, "--prompt", "a, b")
     code, _, error = run("latency", tiny_bundle, "--out", out, "--csv", file, *which, *rounds)
     assert (code, error) == (0, "")
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert list(rows[0]) == ["mode", "res", "p50_ms", "p95_ms", "peak_mem_GB", "prompt"]
-    assert [(row["mode"], row["res"], row["prompt"]) for row in rows] == [("FP16", "16", "a, b")]
+    assert [(row["mode"], row["res"], row["prompt"]) for row in rows] == [
+        ("FP16 plan, FP32 in ONNX Runtime", "16", "a, b")
+    ]
     table = LatencyTable.read(out)
     for row in rows:
         found = table.find("picture", resolution=int(row["res"]), batch=2)
@@ -187,7 +276,8 @@ def test_layers_of_the_reference_are_refused(out: Path, run: Run) -> None:
 
 def test_layers_go_into_the_table_with_the_plan_s_precision(emoji_w8a8: Path, out: Path, run: Run) -> None:
     code, output, error = run(
-        "latency", emoji_w8a8, "--out", out, "--layers", "--resolution", 128, "--warmup", 0, "--repeats", 2
+        *("latency", emoji_w8a8, "--out", out, "--layers", "--resolution", 128),
+        *("--warmup", 0, "--repeats", 2, "--processes", 2),
     )
     assert (code, error) == (0, "")
     assert "w8a8 at 128 pixels: the UNet's kernels take " in output
@@ -195,6 +285,9 @@ def test_layers_go_into_the_table_with_the_plan_s_precision(emoji_w8a8: Path, ou
     conv_out = table.find("conv_out", resolution=128, batch=1)
     assert (conv_out.kind, conv_out.precision) == ("layer", "W8A16")
     assert conv_out.clock == "onnxruntime profile"
+    # The kernels of one process alone, the stages of both.
+    assert (conv_out.processes, conv_out.runs) == (1, 2)
+    assert {(row.processes, row.runs) for row in table.rows if row.kind == "stage"} == {(2, 4)}
     first = table.find("time_embedding.linear_1", resolution=128, batch=1, precision="W8A8")
     assert first.median_us > 0
     layers = {row.name: row for row in table.rows if row.kind == "layer"}
@@ -224,6 +317,8 @@ def test_the_reference_is_measured_without_a_bundle(out: Path, run: Run) -> None
         0,
         "--repeats",
         2,
+        "--processes",
+        1,
     )
     assert (code, error) == (0, "")
     assert "float32" in output

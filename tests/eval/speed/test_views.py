@@ -25,7 +25,10 @@ TIME = LatencyRow(
     lower_quartile_us=1900.0,
     upper_quartile_us=2100.0,
     p95_us=2200.0,
-    runs=20,
+    runs=60,
+    processes=3,
+    lowest_process_us=1900.0,
+    highest_process_us=2100.0,
     source="tiny",
     model="tiny",
     steps=1,
@@ -72,7 +75,7 @@ def test_every_configuration_is_a_line_that_names_its_clocks() -> None:
     text = _text(latency_view(LatencyTable(tuple(_stages()), MACHINE, {})))
     line = next(line for line in text.splitlines() if "tiny" in line)
     assert line.split()[:7] == ["tiny", "float16", "diffusers,", "cuda", "512", "4", "1"]
-    assert "2.0   1.9 to 2.1   2.2   cuda events; encode, picture: wall" in line
+    assert "2.0   1.9 to 2.1   2.2   3: 1.9 to 2.1   cuda events; encode, picture: wall" in line
     assert "NVIDIA A (sm90)" in text
 
 
