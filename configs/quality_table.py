@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
+from mixdq.configs.layers import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -96,21 +97,28 @@ class QualityRow:
 
     Attributes:
         pictures: the set's folder.
-        manifest_sha256: digest of its manifest, which says what drew it.
+        manifest_sha256: digest of its manifest, which says what drew it, down to the digest of each file of
+            the engines.
+        prompts_digest: SHA-256 over the list of prompts and seeds that was asked for.
+        model: which model, with its digest.
         plan: in words.
         plan_digest: None for the reference pipeline.
         resolution: pixels.
         steps: denoising steps.
+        scheduler: the sampler's kind.
         scores: every metric that could be computed.
         refused: metrics whose control this set failed, and what it gave.
     """
 
     pictures: str
     manifest_sha256: str
+    prompts_digest: str
+    model: ModelIdentity
     plan: str
     plan_digest: str | None
     resolution: int
     steps: int
+    scheduler: str
     scores: tuple[Score, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -123,13 +131,16 @@ class QualityTable:
         reference: folder of the reference pictures.
         reference_sha256: digest of its manifest, or over its files' digests if it has none.
         reference_count: how many pictures it holds: as many as each row's, unless they are photographs.
+        reference_plan: what drew it, in words; None for photographs. Its model and prompts are each row's.
+        reference_plan_digest: None for the reference pipeline and photographs.
+        reference_steps: its denoising steps; None for photographs.
         rows: one a set.
         not_scored: metrics that could not be computed, and why (weights that are missing).
         machine: where.
         versions: packages, by name.
         controls: what was measured to know whether the scores can be believed.
         differences: between the rows' sets, picture by picture.
-        notes: what a reader should know, such as two sets that were drawn with one plan.
+        notes: what a reader should know, such as two sets that were drawn with one plan, or other steps.
         settings: what the figures depend on beside the pictures: seed and draws of the bootstrap, resizing,
             batch, device.
     """
@@ -137,6 +148,9 @@ class QualityTable:
     reference: str
     reference_sha256: str
     reference_count: int
+    reference_plan: str | None
+    reference_plan_digest: str | None
+    reference_steps: int | None
     rows: tuple[QualityRow, ...]
     not_scored: Mapping[str, str]
     machine: Mapping[str, str]

@@ -31,7 +31,9 @@ def quality(
         list[Path],
         typer.Argument(help="Folders to score, drawn by mixdq-eval images", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(help="The file of the figures.")] = Path("quality.json"),
+    out: Annotated[
+        Path, typer.Option(help="The file of the figures; an older such file is replaced, no other.")
+    ] = Path("quality.json"),
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -87,10 +89,11 @@ def quality(
     # torch takes seconds to import: not for --help.
     from mixdq.eval.quality.bootstrap import Bootstrap
     from mixdq.eval.quality.measure import measure_quality
-    from mixdq.eval.quality.options import parse_features, parse_metrics, parse_resize
+    from mixdq.eval.quality.options import check_out, parse_features, parse_metrics, parse_resize
     from mixdq.eval.quality.request import QualityRequest, Weights
     from mixdq.eval.quality.view import remarks, view
 
+    check_out(out)
     request = QualityRequest(
         reference=reference,
         generated=tuple(generated),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from PIL.Image import Image
@@ -14,7 +14,7 @@ from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
 from mixdq.eval.scorer import Scores
 from mixdq.eval.scorers.lpips import open_lpips
-from mixdq.eval.similarity import SSIM_WINDOW, pixel_sqnr_db, psnr_db, ssim, whole_ssim
+from mixdq.eval.similarity import IDENTICAL_DB, SSIM_WINDOW, pixel_sqnr_db, psnr_db, ssim, whole_ssim
 
 _MEASURES: tuple[tuple[Metric, str, Callable[[Image, Image], float]], ...] = (
     (Metric.SSIM, "SSIM (whole picture)", whole_ssim),
@@ -59,7 +59,8 @@ def compare_pairs(
             scores=tuple(
                 PictureScores(name, None, True, tuple(rows[:, column] for rows in table))
                 for column, (_, name, _) in enumerate(wanted)
-            )
+            ),
+            notes=tuple(_identical(sets, table, [metric for metric, _, _ in wanted])),
         )
     return found.joined(_lpips(request, reference, sets, places, watch)) if with_lpips else found
 
@@ -92,6 +93,19 @@ def _compare(
         rows.append([measure(picture, expected) for measure in measures])
         report(done, len(places))
     return np.array(rows)
+
+
+def _identical(sets: Sequence[DrawnSet], table: Sequence[Scores], metrics: Sequence[Metric]) -> Iterator[str]:
+    """How many equal pairs, whose decibels are a stand-in for infinity, are in each mean."""
+    if Metric.PSNR not in metrics:
+        return
+    for drawn, rows in zip(sets, table, strict=True):
+        count = int((rows[:, metrics.index(Metric.PSNR)] == IDENTICAL_DB).sum())
+        if count:
+            yield (
+                f"{count} of {len(rows)} pictures of {drawn.folder} equal the reference's in every pixel; "
+                f"each counts as {IDENTICAL_DB:.0f} dB in the mean of PSNR dB and SQNR dB"
+            )
 
 
 def _lpips(

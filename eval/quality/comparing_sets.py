@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mixdq.configs.errors import EvaluationError
 from mixdq.configs.quality_table import Control
 from mixdq.eval.quality.distances import fid, kid, spread
 from mixdq.eval.quality.features import Features, extract
@@ -12,25 +13,36 @@ from mixdq.eval.quality.networks import FeatureNetwork, check_resize, open_effne
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
 
-SELF_TOLERANCE = 1e-6
+SELF_TOLERANCE = 1e-5
 """An FID of a set with itself of more than this part of the features' variance is no rounding."""
 
 
-def open_networks(request: QualityRequest) -> list[FeatureNetwork]:
-    """Every feature network that is wanted and that there are weights for.
+def open_networks(
+    request: QualityRequest, reference: PictureSet, sets: Sequence[DrawnSet]
+) -> tuple[list[FeatureNetwork], dict[str, str]]:
+    """Every feature network that is wanted and that there are weights for; why there is no distance at all.
 
     Raises:
-        EvaluationError: weights that are missing or of another kind, or a resizing that none has.
+        EvaluationError: weights that are missing or of another kind, a resizing that none has, or a distance
+            was asked for and a set has one picture.
     """
-    if not (request.wants(Metric.FID) or request.wants(Metric.KID)):
-        return []
+    wanted = [metric for metric in (Metric.FID, Metric.KID) if request.wants(metric)]
+    if not wanted:
+        return [], {}
     check_resize(request.resize, with_inception=request.weights.inception is not None)
+    single = [str(pictures.folder) for pictures in (reference, *sets) if len(pictures.digests) < 2]
+    if single:
+        names = [metric.upper() for metric in wanted]
+        reason = f"a distance between sets needs at least two pictures of each, and {single[0]} holds one"
+        if any(map(request.demands, wanted)):
+            raise EvaluationError(f"{' and '.join(names)} can't be measured: {reason}; draw more")
+        return [], dict.fromkeys(names, reason)
     networks = []
     if request.weights.inception is not None:
         networks.append(open_inception(request.weights.inception, request.resize, request.device))
     if request.with_effnet:
         networks.append(open_effnet_lite0(request.device))
-    return networks
+    return networks, {}
 
 
 def compare_sets(
@@ -63,7 +75,7 @@ def control_of_self(metric: str, folder: str, features: Features) -> Control:
         high=None,
         count=len(features),
         passed=abs(value) <= allowed,
-        means=f"expected 0 within {allowed:.1e} (a millionth of the features' variance), found {value:.1e}",
+        means=f"expected 0 within {allowed:.1e} (a hundred-thousandth of the variance), found {value:.1e}",
     )
 
 
@@ -101,4 +113,10 @@ def _compare(
         )
         for name in wanted
     )
-    return Found(distances=distances, controls=(control,))
+    few, width = min(map(len, features)), theirs.shape[1]
+    biased = few < width and Metric.FID in map(Metric, map(str.lower, wanted))
+    note = (
+        f"{metric} of {few} pictures with {width} features is far too high: its covariances lack rank, so it "
+    )
+    note += "orders sets of equal number and says nothing beside others' FID"
+    return Found(distances=distances, controls=(control,), notes=(note,) if biased else ())

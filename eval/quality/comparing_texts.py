@@ -99,14 +99,15 @@ def score_with(
     controls: list[Control] = []
     own: _Scored | None = None
     if isinstance(reference, DrawnSet):
-        own = _score(scorer, reference, range(len(reference.records)), request.bootstrap, watch)
+        everything = range(len(reference.records))
+        own = _score(scorer, reference, everything, request.bootstrap, watch, is_reference=True)
         controls.append(own.control)
         if not own.control.passed:
             reason = f"refused, for this score can't tell the reference's prompts apart: {own.control.means}"
             return Found(controls=(own.control,), not_scored={scorer.name: reason})
     rows, refused = [], {}
     for number, (drawn, where) in enumerate(zip(sets, places, strict=True)):
-        scored = _score(scorer, drawn, where, request.bootstrap, watch)
+        scored = _score(scorer, drawn, where, request.bootstrap, watch, is_reference=False)
         rows.append(scored)
         controls.append(scored.control)
         if not scored.control.passed:
@@ -150,7 +151,13 @@ class _Scored:
 
 
 def _score(
-    scorer: TextImageScorer, drawn: DrawnSet, where: Sequence[int], bootstrap: Bootstrap, watch: Watch
+    scorer: TextImageScorer,
+    drawn: DrawnSet,
+    where: Sequence[int],
+    bootstrap: Bootstrap,
+    watch: Watch,
+    *,
+    is_reference: bool,
 ) -> _Scored:
     prompts = [drawn.records[place].prompt for place in where]
     report = watch(f"{scorer.name} of {drawn.folder.name}")
@@ -176,7 +183,9 @@ def _score(
             deranged,
             lambda done: report(len(where) + done, total),
         )
-    control = control_of_prompts(scorer.name, str(drawn.folder), own[chosen], others, bootstrap)
+    control = control_of_prompts(
+        scorer.name, str(drawn.folder), own[chosen], others, bootstrap, is_reference=is_reference
+    )
     return _Scored(own, hits, control)
 
 

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import torch
 
 from mixdq.configs.errors import EvaluationError
@@ -30,8 +33,11 @@ Features = npt.NDArray[np.float64]
 _BLOCK = 256
 """Pictures of one file: what is lost at most when a run is stopped."""
 
-_FORMAT = "features 1"
+_FORMAT = "features 2"
 """Part of each file's name; to be changed with whatever changes the numbers (resizing, scaling)."""
+
+_DIGEST_BYTES = 32
+"""Of the SHA-256 at the end of each file, after what `numpy.save` wrote."""
 
 _NAMED = 5
 
@@ -41,8 +47,9 @@ def extract(
 ) -> Features:
     """The features of every picture of a set, in its order.
 
-    Blocks of pictures are kept in files that are named by the digests of pictures and network, the resizing
-    and the device: a block that is there is not computed again, by whichever run or set it was made.
+    Blocks of pictures are kept in files that are named by all that their digits depend on: the digests of
+    pictures and network, the resizing, the device, the batch, and the versions of torch, NumPy and Pillow. A
+    block that is there and undamaged is not computed again, by whichever run or set it was made.
 
     Args:
         network: what computes them.
@@ -61,26 +68,37 @@ def extract(
     blocks = []
     for start in range(0, count, _BLOCK):
         places = range(start, min(start + _BLOCK, count))
-        path = folder / f"{_key(network, [pictures.digests[place] for place in places])}.npy"
+        path = folder / f"{_key(network, batch, [pictures.digests[place] for place in places])}.npy"
         found = _read(path, len(places))
         if found is None:
             found = _compute(network, pictures, places, batch, lambda done: report(done, count))
-            with writing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, found)
+            with writing(path) as temporary:
+                temporary.write_bytes(_packed(found))
         blocks.append(found)
         report(places.stop, count)
     return np.concatenate(blocks).astype(np.float64)
 
 
-def _key(network: FeatureNetwork, digests: Sequence[str]) -> str:
-    parts = (_FORMAT, network.sha256, network.resize, network.device, *digests)
+def _key(network: FeatureNetwork, batch: int, digests: Sequence[str]) -> str:
+    versions = (torch.__version__, np.__version__, PIL.__version__)
+    parts = (_FORMAT, *versions, network.sha256, network.resize, network.device, str(batch), *digests)
     return sha256_of_text("\n".join(parts))[:32]
 
 
+def _packed(features: npt.NDArray[np.float32]) -> bytes:
+    stream = BytesIO()
+    np.save(stream, features)
+    return stream.getvalue() + sha256(stream.getvalue()).digest()
+
+
 def _read(path: Path, count: int) -> npt.NDArray[np.float32] | None:
-    """A kept block; None if there is none that is whole: it is computed again."""
+    """A kept block; None if there is none that is undamaged: it is computed again."""
     try:
-        found = np.load(path, allow_pickle=False)
+        content = path.read_bytes()
+        stored, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+        if sha256(stored).digest() != digest:
+            return None
+        found = np.load(BytesIO(stored), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     fits = isinstance(found, np.ndarray) and found.ndim == 2 and len(found) == count

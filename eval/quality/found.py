@@ -112,12 +112,14 @@ class Found:
         scores: of pictures.
         controls: what was measured to believe them.
         not_scored: metrics without a result, and why.
+        notes: what a reader of the figures should know.
     """
 
     distances: tuple[SetDistances, ...] = ()
     scores: tuple[PictureScores, ...] = ()
     controls: tuple[Control, ...] = ()
     not_scored: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def joined(self, other: Found) -> Found:
         """Both parts' results."""
@@ -126,4 +128,5 @@ class Found:
             self.scores + other.scores,
             self.controls + other.controls,
             {**self.not_scored, **other.not_scored},
+            self.notes + other.notes,
         )

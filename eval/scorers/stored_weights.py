@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from safetensors.torch import load_file
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import sha256_of_file
+
+_PICKLES = (b"PK", b"\x80")
+"""What torch's files begin with, today's and the old ones, and pickles since protocol 2."""
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+$")
 
@@ -123,15 +127,42 @@ def _load(path: Path, how_to_get: str) -> Any:
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _first_bytes(path).startswith(_PICKLES):
+            raise _unreadable(path, how_to_get, "") from error
         raise EvaluationError(
             f"{path} is no file of weights alone: {_first_line(error)}; a pickle may run any code, so it is "
             f"not opened. Save the model's `state_dict()` as safetensors, or {how_to_get}"
         ) from error
     # A cut or foreign file: torch's zip reader raises RuntimeError, its old format EOFError or ValueError.
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise EvaluationError(
-            f"{path} can't be read as weights: {_first_line(error)}; download it again: {how_to_get}"
-        ) from error
+    # What its bytes mean as opcodes raises KeyError, IndexError and others, whose words say nothing.
+    except (
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        AssertionError,
+        OverflowError,
+        struct.error,
+    ) as error:
+        detail = f" ({_first_line(error)})" if isinstance(error, (SafetensorError, RuntimeError)) else ""
+        raise _unreadable(path, how_to_get, detail) from error
+
+
+def _unreadable(path: Path, how_to_get: str, detail: str) -> EvaluationError:
+    first = _first_bytes(path)
+    found = f"a file that begins with {first!r}" if first else "an empty file"
+    return EvaluationError(
+        f"{path} can't be read as weights: expected a .safetensors file or one that torch.save wrote, found "
+        f"{found}{detail}; download it again: {how_to_get}"
+    )
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _kind(value: object) -> str:

@@ -34,6 +34,8 @@ def make_set(tmp_path: Path) -> SetMaker:
         files: Sequence[str] | None = None,
         side: int = SIDE,
         model: str = "tiny",
+        model_digest: str = "0" * 64,
+        steps: int = 1,
         plan_digest: str | None = None,
         alike: bool = False,
     ) -> Path:
@@ -48,14 +50,14 @@ def make_set(tmp_path: Path) -> SetMaker:
             records.append(ImageRecord(index, prompt, seed, file, sha256_of_file(folder / file)))
         painter = Painter(
             kind="bundle",
-            model=ModelIdentity(model, "0" * 64),
+            model=ModelIdentity(model, model_digest),
             plan=f"plan of {name}",
             plan_digest=plan_digest,
             engines={},
             target="cpu",
             device="cpu",
             scheduler="euler_ancestral",
-            steps=1,
+            steps=steps,
             resolution=side,
         )
         ImageSet(painter, "3" * 64, count, tuple(records), {}, {}).write(folder)

@@ -90,6 +90,32 @@ def test_bad_options_end_with_code_2_and_one_line(
     assert not (tmp_path / "q.json").exists()
 
 
+@pytest.mark.parametrize("there", ["manifest", "other table", "folder"])
+def test_out_replaces_no_file_of_another_kind_and_says_so_before_computing(
+    make_set: SetMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str
+) -> None:
+    folder, out = make_set("plain"), tmp_path / "latency.json"
+    if there == "manifest":
+        out = folder / "manifest.json"
+    elif there == "other table":
+        out.write_text('{"rows": [], "version": 1}')
+    else:
+        out.mkdir()
+    before = out.read_bytes() if out.is_file() else None
+    assert _run(folder, folder, "--out", out) == 2
+    assert "which is no table of mixdq-eval quality" in capsys.readouterr().err
+    assert (out.read_bytes() if out.is_file() else None) == before
+    assert not (folder / ".features").exists()
+
+
+def test_out_replaces_an_older_table(make_set: SetMaker, tmp_path: Path) -> None:
+    folders = make_set("plain"), make_set("noisy", noise=9)
+    out = tmp_path / "q.json"
+    for metric in ("psnr", "sqnr"):
+        assert _run(*folders, "--out", out, "--metrics", metric) == 0
+    assert QualityTable.read(out).rows[0].scores[0].metric == "SQNR dB"
+
+
 def test_a_control_that_fails_ends_with_code_1_and_says_so(
     make_set: SetMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,11 @@ def test_the_control_passes_for_features_and_says_what_it_found() -> None:
     assert "expected 0 within" in control.means
 
 
+def test_the_rounding_of_many_features_of_few_pictures_is_no_fault() -> None:
+    random = np.random.default_rng(0)
+    assert control_of_self("FID", "set", np.abs(random.normal(size=(2, 300)))).passed
+
+
 def test_the_whole_way_from_pictures_agrees_with_statistics_in_numpy(
     make_set: SetMaker, seeded_inception: Path, tmp_path: Path
 ) -> None:

@@ -1,7 +1,10 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import PIL
 import pytest
 import torch
 
@@ -31,6 +34,15 @@ def _network(module: torch.nn.Module) -> FeatureNetwork:
     return FeatureNetwork("-Means", "5" * 64, Resize.INSIDE, "cpu", unresized, module)
 
 
+def _cut(content: bytes) -> bytes:
+    return content[:-9]
+
+
+def _flip_a_number(content: bytes) -> bytes:
+    # The lowest byte of the last number, before the digest: numpy reads it without a word.
+    return content[:-36] + bytes([content[-36] ^ 255]) + content[-35:]
+
+
 def _quiet(done: int, total: int) -> None:
     pass
 
@@ -51,7 +63,7 @@ def test_what_is_kept_is_not_computed_again(make_set: SetMaker) -> None:
     folder = make_set("set", 7)
     first, second = _Means(), _Means()
     before = extract(_network(first), open_reference(folder), None, 3, _quiet)
-    after = extract(_network(second), open_reference(folder), None, 5, _quiet)
+    after = extract(_network(second), open_reference(folder), None, 3, _quiet)
     assert (first.seen, second.seen) == (7, 0)
     assert np.array_equal(before, after)
     assert len(list((folder / CACHE_FOLDER).iterdir())) == 1
@@ -64,6 +76,19 @@ def test_other_weights_resizing_or_devices_are_not_mixed_up(make_set: SetMaker, 
     for other in (replace(network, sha256="6" * 64), replace(network, resize=Resize.CLEAN)):
         extract(other, drawn, tmp_path / "cache", 3, _quiet)
     assert module.seen == 9
+
+
+@pytest.mark.parametrize("package", [torch, np, PIL])
+def test_other_versions_and_batches_are_not_mixed_up(
+    make_set: SetMaker, monkeypatch: pytest.MonkeyPatch, package: ModuleType
+) -> None:
+    drawn, module = open_reference(make_set("set", 4)), _Means()
+    extract(_network(module), drawn, None, 4, _quiet)
+    extract(_network(module), drawn, None, 2, _quiet)
+    assert module.seen == 8
+    monkeypatch.setattr(package, "__version__", "0.0")
+    extract(_network(module), drawn, None, 4, _quiet)
+    assert module.seen == 12
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -99,11 +124,14 @@ def test_a_changed_picture_is_computed_anew_with_its_block_alone(make_set: SetMa
     assert module.seen == 12
 
 
-def test_a_damaged_file_of_the_cache_is_computed_again(make_set: SetMaker) -> None:
+@pytest.mark.parametrize("damage", [_cut, _flip_a_number])
+def test_a_damaged_file_of_the_cache_is_computed_again(
+    make_set: SetMaker, damage: Callable[[bytes], bytes]
+) -> None:
     folder = make_set("set", 5)
     before = extract(_network(_Means()), open_reference(folder), None, 5, _quiet)
     (kept,) = (folder / CACHE_FOLDER).iterdir()
-    kept.write_bytes(kept.read_bytes()[:-9])
+    kept.write_bytes(damage(kept.read_bytes()))
     again = _Means()
     assert np.array_equal(before, extract(_network(again), open_reference(folder), None, 5, _quiet))
     assert again.seen == 5

@@ -91,7 +91,11 @@ def test_the_figures_name_what_they_depend_on(
     assert table.reference_sha256 == sha256_of_file(request_of_three.reference / "manifest.json")
     assert table.rows[1].manifest_sha256 == sha256_of_file(request_of_three.generated[1] / "manifest.json")
     assert _score(table, 0, "FID").weights_sha256 == sha256_of_file(seeded_inception)
-    assert {"torch", "numpy", "pillow", "mixdq"} <= set(table.versions)
+    assert set(table.versions) == {"torch", "numpy", "pillow", "mixdq", "scikit-image", "torchmetrics"}
+    assert (table.rows[1].model.name, table.rows[1].model.digest) == ("tiny", "0" * 64)
+    assert (table.rows[1].prompts_digest, table.rows[1].scheduler) == ("3" * 64, "euler_ancestral")
+    assert (table.reference_plan, table.reference_plan_digest) == ("plan of plain", None)
+    assert table.reference_steps == 1
     assert table.settings == {
         "bootstrap_draws": "200",
         "seed": "0",
@@ -112,9 +116,12 @@ def test_sets_are_compared_with_each_other_picture_by_picture(request_of_three: 
 def test_a_set_against_itself_is_perfect(make_set: SetMaker, seeded_inception: Path) -> None:
     folder = make_set("plain")
     table = measure_quality(_request(folder, folder, inception=seeded_inception))
-    assert abs(_score(table, 0, "FID").value) < 1e-9
+    # Beside an FID of 1e2 and more of noisy pictures.
+    assert abs(_score(table, 0, "FID").value) < 1e-6
     assert _score(table, 0, "SSIM (whole").value == pytest.approx(1)
     assert _score(table, 0, "PSNR").value == IDENTICAL_DB
+    assert any("hold the same pictures, byte for byte" in note for note in table.notes)
+    assert any(note.startswith("12 of 12 pictures of ") and "120 dB" in note for note in table.notes)
     (control,) = table.controls
     assert (control.name, control.passed) == ("set against itself", True)
 
@@ -126,6 +133,30 @@ def test_names_that_sort_otherwise_do_not_mispair(make_set: SetMaker, seeded_inc
     assert _score(table, 0, "PSNR").value == IDENTICAL_DB
 
 
+def test_one_picture_a_set_has_no_distances_and_all_else(make_set: SetMaker, seeded_inception: Path) -> None:
+    folders = make_set("plain", 1), make_set("noisy", 1, noise=9)
+    request = replace(_request(*folders, inception=seeded_inception), metrics=None)
+    table = measure_quality(request)
+    assert [score.metric[:4] for score in table.rows[0].scores] == ["SSIM", "SSIM", "PSNR", "SQNR"]
+    for metric in ("FID", "KID"):
+        assert "needs at least two pictures of each, and" in table.not_scored[metric]
+    with pytest.raises(EvaluationError, match=r"FID can't be measured: .*plain holds one; draw more"):
+        measure_quality(replace(request, metrics=frozenset({Metric.FID, Metric.SSIM})))
+
+
+def test_fewer_pictures_than_features_are_noted(request_of_three: QualityRequest) -> None:
+    (note,) = measure_quality(request_of_three).notes
+    assert note.startswith("FID (features ")
+    assert "of 12 pictures with 24 features is far too high" in note
+    assert measure_quality(replace(request_of_three, metrics=frozenset({Metric.KID}))).notes == ()
+
+
+def test_sets_of_another_model_are_refused(make_set: SetMaker, seeded_inception: Path) -> None:
+    folders = make_set("plain"), make_set("other", model_digest="5" * 64)
+    with pytest.raises(EvaluationError, match=r"other was drawn by the model tiny \(5"):
+        measure_quality(_request(*folders, inception=seeded_inception))
+
+
 def test_photographs_allow_distances_alone(
     make_photographs: SetMaker, make_set: SetMaker, seeded_inception: Path
 ) -> None:
@@ -135,6 +166,7 @@ def test_photographs_allow_distances_alone(
     table = measure_quality(replace(request, metrics=None))
     assert [score.metric[:3] for score in table.rows[0].scores] == ["FID", "KID"]
     assert (table.reference_count, table.rows[0].scores[0].count) == (9, 12)
+    assert (table.reference_plan, table.reference_steps) == (None, None)
     assert "without a manifest" in table.not_scored["SSIM"]
 
 

@@ -27,6 +27,10 @@ def test_pairs_come_from_the_manifest_and_not_from_sorted_names(make_set: SetMak
     [
         ({"count": 5}, "holds 5 pictures and .* 12: scores of different numbers are never compared"),
         ({"side": 48}, "pictures of 48 pixels and .* of 32"),
+        (
+            {"model": "other", "model_digest": "4" * 64},
+            "drawn by the model other .4{12}…. and .*reference by tiny .0{12}….: .*; draw both with one",
+        ),
         ({"seeds": range(1, 13)}, "12 of 12 pictures have no partner. Index 0 has seed 1 in the first, 0 in"),
         ({"prompts": [*"abcdefghijkl"]}, "Index 0 shows 'a' in the first, 'prompt 0' in the second"),
     ],
@@ -55,6 +59,18 @@ def test_equal_plans_and_equal_pictures_are_noted(make_set: SetMaker) -> None:
     assert found[0].endswith("hold the same pictures, byte for byte")
     assert "drawn with the same plan (111111111111…)" in found[1]
     assert notes([again, noisy]) == ()
+
+
+def test_a_model_is_known_by_its_weights_and_not_by_its_folders_name(make_set: SetMaker) -> None:
+    sets = [open_drawn(make_set(name, 3, model=name)) for name in ("sdxl-turbo", "copy")]
+    assert partners(*sets) == (0, 1, 2)
+
+
+def test_other_steps_are_noted(make_set: SetMaker) -> None:
+    one, four = (open_drawn(make_set(f"s{steps}", 3, noise=steps, steps=steps)) for steps in (1, 4))
+    (note,) = notes([one, four])
+    assert "s1: 1 step of euler_ancestral; " in note
+    assert note.endswith("s4: 4 steps of euler_ancestral")
 
 
 def test_the_same_prompt_and_seed_twice_are_refused(make_set: SetMaker) -> None:

@@ -36,6 +36,11 @@ def test_a_set_to_score_needs_a_manifest(make_photographs: SetMaker) -> None:
         open_drawn(make_photographs("photos"))
 
 
+def test_a_set_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"there is no folder .*nope; give one"):
+        open_drawn(tmp_path / "nope")
+
+
 def test_an_empty_folder_and_none_at_all_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"holds neither a manifest.json nor pictures"):
         open_reference(tmp_path)

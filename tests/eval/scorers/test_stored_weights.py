@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,26 @@ def test_a_cut_file_is_refused(tmp_path: Path, name: str) -> None:
         read_weights(path, WHERE)
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights at all"])
-def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "found an empty file; download"),
+        (b"not weights at all", r"begins with b'not weights at a'; download"),
+        (b"hello", "begins with b'hello'; download"),
+        (b"\x89PNG\r\n", "begins with b'.x89PNG.r.n'; download"),
+        (b"j\xa5\x81k\x0a.", "begins with .*; download"),  # KeyError: a number that says nothing
+        (b"0", "begins with b'0'; download"),  # IndexError
+    ],
+)
+def test_a_file_of_something_else_is_refused_with_what_was_expected(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(content)
-    with pytest.raises(EvaluationError, match="get them at the library"):
+    expected = f"expected a .safetensors file or one that torch.save wrote, found .*{WHERE}"
+    with pytest.raises(EvaluationError, match=expected) as refused:
         read_weights(path, WHERE)
+    assert re.search(found, str(refused.value))
 
 
 def test_numbers_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
