@@ -79,6 +79,8 @@ def test_cases_take_turns_in_fresh_processes_whose_spread_is_shown(
     assert row.lowest_process_us <= row.median_us <= row.highest_process_us
     run(*arguments)
     assert len(order) == 4
+    run(*arguments[:-1], 1)
+    assert [row.processes for row in LatencyTable.read(out).rows] == [1] * 10
 
 
 def test_the_table_tells_what_was_run(tiny_bundle: Path, out: Path, run: Run) -> None:
