@@ -22,7 +22,7 @@ def fid(reference: Features, generated: Features) -> float:
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), with unbiased covariances. The root of an eigenvalue
     that should be 0 has an error of about 1e-8 of the largest, and with fewer pictures than features there
-    are many: a set is about a millionth of its variance from itself.
+    are many: a set is up to a few millionths of its variance from itself.
 
     Raises:
         EvaluationError: fewer than two pictures in a set.
