@@ -16,7 +16,7 @@ from mixdq.configs.errors import GraphError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import FP16
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, Dialect, Layout
+from mixdq.configs.target import Dialect, Layout
 from mixdq.export.source import SourceModel
 from mixdq.export.weights.reader import WeightSource
 
@@ -25,8 +25,6 @@ UnetInputs: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 UnetOutputs: TypeAlias = dict[str, npt.NDArray[Any]]
 """By the block's module path; the UNet's own output by the empty name."""
-
-_ERRORS_ONLY = 3
 
 
 def find_unet_inputs(
@@ -86,34 +84,13 @@ def run_exported(
 
 def run_quantized(report: Report, graph: Path, inputs: UnetInputs) -> UnetOutputs:
     """Runs a UNet graph with every block's output beside its own."""
-    import onnx
-    import onnxruntime
-
-    from mixdq.passes.name_blocks import BLOCK_PREFIX
+    from mixdq.compiler.unet_session import block_names, feeds, open_with_blocks, read_graph
 
     report("loading", 0, None)
-    model = onnx.load(graph, load_external_data=False)
-    blocks = [name for node in model.graph.node for name in node.output if name.startswith(BLOCK_PREFIX)]
+    blocks = block_names(read_graph(graph))
     if not blocks:
         raise GraphError(f"{graph} names no blocks: an older mixdq wrote it; run `mixdq-compile run` again")
-    own = model.graph.output[0]
-    for name in blocks:
-        value = onnx.helper.make_tensor_value_info(name, own.type.tensor_type.elem_type, None)
-        model.graph.output.append(value)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(graph.parent)
-    )
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=list(ORT_DISABLED_OPTIMIZERS),
-    )
+    session = open_with_blocks(graph)
     report("running", 0, None)
-    types = {"tensor(float16)": np.float16, "tensor(float)": np.float32}
-    fed = {arg.name: inputs[arg.name].astype(types[arg.type]) for arg in session.get_inputs()}
-    outputs = session.run([own.name, *blocks], fed)
-    names = ["", *(name.removeprefix(BLOCK_PREFIX) for name in blocks)]
-    return {name: array.astype(np.float32) for name, array in zip(names, outputs, strict=True)}
+    outputs = session.run(None, feeds(session, inputs))
+    return {name: array.astype(np.float32) for name, array in zip(["", *blocks], outputs, strict=True)}

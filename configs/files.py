@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[Path]:
         raise _not_written(path, _reason(error)) from error
     except BaseException as error:
         remove(temporary)
-        if (code := _code_of_full_disk(error)) is not None:
+        if (code := code_of_full_disk(error)) is not None:
             raise _not_written(path, os.strerror(code)) from error
         raise
 
@@ -72,7 +72,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or f"the disk took a part only ({error})"
 
 
-def _code_of_full_disk(error: BaseException | None) -> int | None:
+def code_of_full_disk(error: BaseException | None) -> int | None:
     """The system's code in another library's error that a full disk caused, or in the chain behind it."""
     while error is not None:
         # Rust's libraries (safetensors, tokenizers) give the system's code in words alone.

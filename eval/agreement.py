@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from mixdq.compiler.unet_run import UnetInputs, find_unet_inputs
+from mixdq.compiler.unet_session import feeds, open_session
 from mixdq.configs.bundle import Component
 from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
@@ -28,7 +29,6 @@ from mixdq.configs.target import Dialect
 from mixdq.eval.compare.layer_graph import LayerGraphs
 from mixdq.eval.compare.planned import Array, Planned
 from mixdq.eval.compare.planned_unet import run_unet, to_array
-from mixdq.eval.compare.sessions import feeds, open_session
 from mixdq.export.modules import stream_module
 from mixdq.export.scheduler_configs import scheduler_spec
 from mixdq.export.source import SourceModel

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixdq.configs.errors import ModelError, StorageError
+from mixdq.configs.files import code_of_full_disk
 
 WEIGHT_STEMS: Mapping[str, str] = {
     "unet": "diffusion_pytorch_model",
@@ -28,7 +28,6 @@ DOCUMENTS = (
     *(f"{name}/config.json" for name in WEIGHT_STEMS),
 )
 _HALF = "fp16"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 
 
@@ -90,24 +89,12 @@ def _fetch(hub_id: str, patterns: Sequence[str]) -> Path:
         raise ModelError(f"{hub_id} is neither a folder nor a hub id (`owner/name`): {error}") from error
     # The hub's downloader in Rust raises everything as RuntimeError.
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, RuntimeError) as error:
-        if (reason := _full_disk(error)) is not None:
+        if (code := code_of_full_disk(error)) is not None:
             raise StorageError(
-                f"could not download {hub_id} to {constants.HF_HUB_CACHE}: {reason}. Free some space, or set "
-                "HF_HOME to a folder with more, then run the same command again: it resumes"
+                f"could not download {hub_id} to {constants.HF_HUB_CACHE}: {os.strerror(code)}. Free some "
+                "space, or set HF_HOME to a folder with more, then run the same command again: it resumes"
             ) from error
         raise ModelError(
             f"no weights for {hub_id}: there is no folder of that name and the hub could not be reached or "
             f"refused ({type(error).__name__}); download the model elsewhere and give its folder"
         ) from error
-
-
-def _full_disk(error: BaseException | None) -> str | None:
-    """What the system says of a full disk, in an error or in the chain behind it."""
-    while error is not None:
-        # Rust gives the system's code in words alone.
-        words = re.search(r"\(os error (\d+)\)", str(error))
-        code = error.errno if isinstance(error, OSError) else int(words[1]) if words else None
-        if code in _FULL:
-            return os.strerror(code)
-        error = error.__cause__ or error.__context__
-    return None

@@ -103,7 +103,7 @@ def compare(subject: Subject, targets: Sequence[str], prompt: str, seed: int, re
 def find_blocks(report: Report, graph: Path) -> tuple[str, ...]:
     """The module paths of a graph's blocks."""
     report("importing onnx", 0, None)
-    from mixdq.eval.compare.sessions import block_names, read_graph
+    from mixdq.compiler.unet_session import block_names, read_graph
 
     return block_names(read_graph(graph))
 

@@ -11,10 +11,10 @@ import onnx
 import onnx_ir as ir
 from onnx.external_data_helper import load_external_data_for_model
 
+from mixdq.compiler.unet_session import Array, feeds, open_session
 from mixdq.configs.errors import GraphError
 from mixdq.configs.layers import LayerSpec
 from mixdq.eval.compare.planned import Planned
-from mixdq.eval.compare.sessions import Array, feeds, open_session
 from mixdq.passes.layers import part_names
 from mixdq.passes.precompute_bos import TEXT_INPUT
 

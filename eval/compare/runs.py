@@ -44,7 +44,7 @@ def run_graph(report: Report, graph: Path, inputs: UnetInputs) -> UnetRun:
     report("importing onnxruntime", 0, None)
     from polygraphy.backend.onnxrt import OnnxrtRunner
 
-    from mixdq.eval.compare.sessions import block_names, feeds, open_with_blocks, read_graph
+    from mixdq.compiler.unet_session import block_names, feeds, open_with_blocks, read_graph
 
     if not block_names(read_graph(graph)):
         raise GraphError(f"{graph} names no blocks: an older mixdq wrote it; run `mixdq-compile run` again")
