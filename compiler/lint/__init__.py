@@ -1,0 +1,1 @@
+"""Rules that a finished graph must keep; each is one file."""

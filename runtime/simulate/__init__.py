@@ -1,0 +1,1 @@
+"""The server's queue in simulated time: discrete events, seeded."""
