@@ -10,18 +10,13 @@ import typer
 from rich.console import Console
 
 from mixdq.compiler import options as o
-from mixdq.compiler.progress import child_on_terminal
-from mixdq.compiler.saved_recipe import LAYERS_FILE
-from mixdq.compiler.torch_stages import find_layers
+from mixdq.compiler.layers_of import layers_of, smallest_resolution
 from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import PlanError
 from mixdq.configs.latency_table import LatencyTable
 from mixdq.configs.layers import Group, LayerTable
 from mixdq.configs.mixdq_format.protected import read_protected
-from mixdq.configs.model_choice import ModelChoice
-from mixdq.configs.presets import shipped_model
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, first_ten
-from mixdq.export.source import open_architecture
 
 if TYPE_CHECKING:
     from mixdq.compiler.allocate.baselines import Baseline
@@ -161,7 +156,7 @@ def allocate(
     from mixdq.compiler.allocate.request import Request, write_mixdq
     from mixdq.compiler.allocate.words import parse_budgets, parse_memory
 
-    table = _layers(model)
+    table = layers_of(model)
     metrics = {Group.CONTENT: content_metric, Group.QUALITY: quality_metric}
     subject = _subject(
         table, sensitivity, widths, metrics, protected or protect_share, _resolution(table, resolution)
@@ -214,7 +209,7 @@ def bitmaps(
     """Check MixDQ's bit maps: the mean bits that they hold and claim, copies; make a plan of a pair."""
     from mixdq.compiler.bitmap_report import BitmapReport
 
-    table = _layers(model)
+    table = layers_of(model)
     report = BitmapReport.read(files, table, _resolution(table, resolution))
     console = stdout_console()
     for part in report.in_words():
@@ -225,19 +220,8 @@ def bitmaps(
         print(f"written: {out}")
 
 
-def _layers(model: str) -> LayerTable:
-    """The layers of a file, of a folder that holds `layers.json`, or of a model."""
-    path = Path(model)
-    if path.is_file():
-        return LayerTable.read(path)
-    if shipped_model(model) is None and (path / LAYERS_FILE).is_file():
-        return LayerTable.read(path / LAYERS_FILE)
-    source = open_architecture(ModelChoice(model))
-    return child_on_terminal("layers", find_layers, source, o.resolutions_of(source, None)).value
-
-
 def _resolution(table: LayerTable, given: int | None) -> int:
-    return min(table.layers[0].macs, default=0) if given is None else given
+    return smallest_resolution(table) if given is None else given
 
 
 def _subject(
