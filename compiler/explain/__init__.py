@@ -1,1 +1,1 @@
-"""What a plan does and why: its layers, groups, protection, bits, bytes and operations, in tables and plots."""
+"""What a plan does and why: its layers, protection, bits, bytes and operations, in tables and plots."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.quantizer import ActivationQuantizer, activation_quantizer
+from mixdq.configs.quantizer import ActivationQuantizer, activation_quantizers
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
 
@@ -37,12 +37,5 @@ class Planned:
         precision = self.plan[layer.name]
         if self.ranges is None or not precision.quantizes_activation:
             return (None, None) if self.plan.splits(layer) else (None,)
-        return tuple(
-            activation_quantizer(
-                values,
-                precision.activation_bits,
-                symmetric=self.dialect.symmetric,
-                scale_type=self.dialect.float_type,
-            )
-            for values in self.ranges.input_ranges(layer, self.plan)
-        )
+        ranges = self.ranges.input_ranges(layer, self.plan)
+        return activation_quantizers(ranges, precision.activation_bits, self.dialect)

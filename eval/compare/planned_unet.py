@@ -94,7 +94,9 @@ def _forward(
     original: Any = _plain(module)
     computing: nn.Module = original
     if planned.plan[layer.name].quantizes_weight:
-        computing = SimulatedLayer(original, layer, planned.plan, planned.quantizers(layer), planned.dialect)
+        computing = SimulatedLayer.planned(
+            original, layer, planned.plan, planned.quantizers(layer), planned.dialect
+        )
     output: Tensor = computing(activation)
     if watch is not None:
         stored = _as_fed(activation, layer, planned)

@@ -17,6 +17,7 @@ from mixdq.eval.images.source import Draw, PictureSource
 from mixdq.export.calibrate_size import batch_size
 from mixdq.export.modules import empty_module
 from mixdq.export.reference import ReferencePipeline
+from mixdq.export.repeatable import repeatable
 from mixdq.export.scheduler_configs import scheduler_spec
 from mixdq.export.source import SourceModel
 from mixdq.runtime.images import to_images
@@ -92,7 +93,7 @@ def reference_source(
             def fresh() -> torch.Tensor:
                 return torch.from_numpy(noise.draw(shape))
 
-            with _repeatable(arrangement.threads):
+            with repeatable(arrangement.threads):
                 latents = pipeline.latents(prompts, fresh(), resolution, steps, fresh=fresh)
                 images = pipeline.decode(latents)
             if not np.isfinite(images).all():
@@ -107,22 +108,6 @@ def reference_source(
     threads = torch.get_num_threads() if device == "cpu" else None
     arrangement = Arrangement(batch or batch_size(resolution), 1, threads)
     return PictureSource(painter, _LIBRARIES, arrangement, batch, None, opened)
-
-
-@contextmanager
-def _repeatable(threads: int | None) -> Iterator[None]:
-    """The same picture at every run.
-
-    As many threads on the CPU as the set's first run had; cuDNN's deterministic kernels, and no TF32 where
-    FP32 was asked for.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _require(device: str) -> None:

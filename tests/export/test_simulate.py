@@ -1,14 +1,17 @@
 """Simulated layers, against arithmetic by hand."""
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.quantizer import dequantize_weight, quantize_weight, weight_scales
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 from mixdq.configs.target import Dialect
-from mixdq.export.simulate import SimulatedLayer, simulate
+from mixdq.export.simulate import SimulatedLayer, quantized_weight, simulated
 
 SHORTCUT = LayerName("conv_shortcut")
 
@@ -71,58 +74,79 @@ UNIT = Range(-127, 127)
 def test_a_bos_aware_layer_keeps_row_0_exact_and_quantizes_the_others() -> None:
     model = _model([127.0, 0.3], [1, 1], 0)
     ranges = _ranges(UNIT, UNIT, UNIT)
-    simulate(model, TABLE, _plan(Precision(8, 8), FP16), ranges, Dialect.TENSORRT)
-    text = torch.tensor([[[1000.3, 1.0], [3.4, 2.6]]])
-    output = model.get_submodule(TEXT)(text)
-    # Scale 1 for weights and activations: 0.3 rounds to 0, 3.4 to 3, 2.6 to 3.
-    torch.testing.assert_close(output, torch.tensor([[[127 * 1000.3 + 0.3], [127 * 3.0]]]))
+    with simulated(model, TABLE, _plan(Precision(8, 8), FP16), ranges, Dialect.TENSORRT):
+        text = torch.tensor([[[1000.3, 1.0], [3.4, 2.6]]])
+        output = model.get_submodule(TEXT)(text)
+        # Scale 1 for weights and activations: 0.3 rounds to 0, 3.4 to 3, 2.6 to 3.
+        torch.testing.assert_close(output, torch.tensor([[[127 * 1000.3 + 0.3], [127 * 3.0]]]))
 
 
 def test_without_bos_awareness_the_outlier_stretches_the_scale() -> None:
     model = _model([127.0, 0.0], [1, 1], 0)
     ranges = _ranges(Range(-10, 10), UNIT, UNIT)
-    simulate(model, TABLE, _plan(Precision(8, 8), FP16, bos_aware=False), ranges, Dialect.TENSORRT)
-    output = model.get_submodule(TEXT)(torch.tensor([[[1000.0, 0.0], [3.4, 0.0]]]))
-    # The step is 1000 / 127 = 7.87, so 3.4 rounds to 0.
-    assert float(output[0, 1, 0]) == 0.0
+    with simulated(model, TABLE, _plan(Precision(8, 8), FP16, bos_aware=False), ranges, Dialect.TENSORRT):
+        output = model.get_submodule(TEXT)(torch.tensor([[[1000.0, 0.0], [3.4, 0.0]]]))
+        # The step is 1000 / 127 = 7.87, so 3.4 rounds to 0.
+        assert float(output[0, 1, 0]) == 0.0
 
 
 def test_the_halves_of_a_split_shortcut_have_scales_of_their_own() -> None:
     model = _model([1, 1], [127.0, 1.27], 5)
     ranges = _ranges(UNIT, Range(-1270, 1270), Range(-1.27, 1.27))
-    simulate(model, TABLE, _plan(FP16, Precision(8, 8)), ranges, Dialect.ORT)
-    layer = model.get_submodule(SHORTCUT)
-    assert isinstance(layer, SimulatedLayer)
-    value = torch.tensor([1003.0, 0.5]).reshape(1, 2, 1, 1)
-    # Steps of 2540 / 255 and 2.54 / 255: 1003 becomes 1006 (101 steps), 0.5 becomes 0.498 (50 steps).
-    expected = 127 * 101 * 2540 / 255 + 1.27 * 50 * 2.54 / 255 + 5
-    torch.testing.assert_close(layer(value).item(), expected, rtol=1e-5, atol=0.0)
+    with simulated(model, TABLE, _plan(FP16, Precision(8, 8)), ranges, Dialect.ORT):
+        layer = model.get_submodule(SHORTCUT)
+        assert isinstance(layer, SimulatedLayer)
+        value = torch.tensor([1003.0, 0.5]).reshape(1, 2, 1, 1)
+        # Steps of 2540 / 255 and 2.54 / 255: 1003 becomes 1006 (101 steps), 0.5 becomes 0.498 (50 steps).
+        expected = 127 * 101 * 2540 / 255 + 1.27 * 50 * 2.54 / 255 + 5
+        torch.testing.assert_close(layer(value).item(), expected, rtol=1e-5, atol=0.0)
 
 
 def test_without_the_split_the_small_half_loses_its_bits() -> None:
     model = _model([1, 1], [127.0, 127.0], 0)
     ranges = _ranges(UNIT, Range(-1270, 1270), Range(-1.27, 1.27))
-    simulate(model, TABLE, _plan(FP16, Precision(8, 8), split=False), ranges, Dialect.TENSORRT)
-    value = torch.tensor([0.0, 1.2]).reshape(1, 2, 1, 1)
-    assert float(model.get_submodule(SHORTCUT)(value)) == 0.0
+    with simulated(model, TABLE, _plan(FP16, Precision(8, 8), split=False), ranges, Dialect.TENSORRT):
+        value = torch.tensor([0.0, 1.2]).reshape(1, 2, 1, 1)
+        assert float(model.get_submodule(SHORTCUT)(value)) == 0.0
 
 
 def test_floating_point_layers_are_left_alone() -> None:
     model = _model([1, 1], [1, 1], 0)
     before = dict(model.named_modules())
-    simulate(model, TABLE, _plan(FP16, FP16), _ranges(UNIT, UNIT, UNIT), Dialect.ORT)
-    assert dict(model.named_modules()) == before
+    with simulated(model, TABLE, _plan(FP16, FP16), _ranges(UNIT, UNIT, UNIT), Dialect.ORT):
+        assert dict(model.named_modules()) == before
 
 
 def test_a_weight_only_layer_reads_its_input_as_it_is() -> None:
     model = _model([127.0, 64.4], [1, 1], 0)
     ranges = _ranges(UNIT, UNIT, UNIT)
-    simulate(model, TABLE, _plan(Precision(8, 16), FP16), ranges, Dialect.TENSORRT)
-    output = model.get_submodule(TEXT)(torch.tensor([[[0.0, 0.0], [0.3, 0.6]]]))
-    torch.testing.assert_close(output[0, 1, 0].item(), 127 * 0.3 + 64 * 0.6, rtol=1e-6, atol=0.0)
+    with simulated(model, TABLE, _plan(Precision(8, 16), FP16), ranges, Dialect.TENSORRT):
+        output = model.get_submodule(TEXT)(torch.tensor([[[0.0, 0.0], [0.3, 0.6]]]))
+        torch.testing.assert_close(output[0, 1, 0].item(), 127 * 0.3 + 64 * 0.6, rtol=1e-6, atol=0.0)
 
 
 def test_a_simulated_layer_shows_the_attributes_of_the_original() -> None:
     model = _model([1, 1], [1, 1], 0)
-    simulate(model, TABLE, _plan(Precision(8, 8), FP16), _ranges(UNIT, UNIT, UNIT), Dialect.ORT)
-    assert model.get_submodule(TEXT).in_features == 2
+    with simulated(model, TABLE, _plan(Precision(8, 8), FP16), _ranges(UNIT, UNIT, UNIT), Dialect.ORT):
+        assert model.get_submodule(TEXT).in_features == 2
+
+
+def test_the_layers_are_the_originals_again_afterwards() -> None:
+    model = _model([1, 1], [1, 1], 0)
+    before = dict(model.named_modules())
+    with simulated(model, TABLE, _plan(Precision(8, 8), FP16), _ranges(UNIT, UNIT, UNIT), Dialect.ORT):
+        assert isinstance(model.get_submodule(TEXT), SimulatedLayer)
+    assert dict(model.named_modules()) == before
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_weights_are_quantized_bit_for_bit_as_the_reference_does(dialect: Dialect, bits: int) -> None:
+    draw = torch.Generator().manual_seed(bits)
+    weight = torch.randn(40, 6, 3, 3, generator=draw) * torch.logspace(-9, 3, 40).reshape(-1, 1, 1, 1)
+    weight[7] = 0
+    array = weight.numpy()
+    scales = weight_scales(array, bits, axis=0, scale_type=dialect.float_type)
+    integers = quantize_weight(array, scales, bits, axis=0)
+    expected = dequantize_weight(integers, scales, axis=0)
+    np.testing.assert_array_equal(quantized_weight(weight, bits, dialect).numpy(), expected)
