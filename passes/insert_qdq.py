@@ -30,8 +30,20 @@ class InsertQdqPass(ir.passes.InPlacePass):
     """Quantizes exactly the layers of the plan, and nothing else.
 
     Weights become INT8 constants with a DequantizeLinear (per output channel); activations get a pair
-    QuantizeLinear, DequantizeLinear (per tensor), one pair for all layers that read one tensor with one
-    range. Scales have the graph's floating-point type: TensorRT types a DQ's output by its scale.
+    QuantizeLinear, DequantizeLinear (per tensor). Scales have the graph's floating-point type: TensorRT types
+    a DQ's output by its scale.
+
+    Where the pairs stand keeps the fusions of the back ends:
+
+    - One pair for all layers that read one tensor with equal scale and zero point: to_q, to_k and to_v of
+      self-attention share theirs, to_k and to_v of all cross-attentions, the resnets' time projections, the
+      readers of a skip connection. A layer whose input the plan leaves in floating point takes no part, and
+      one with another range has a pair of its own. The halves of a split shortcut are two tensors, and the
+      text without token 0 is another tensor than the text.
+    - Only layers' inputs are quantized. So nothing stands between a convolution and its activation, and both
+      sides of a residual Add stay in floating point: a pair on its skip side, which publishers of INT8
+      ResNets recommend, would fuse into an Add in INT8, and our sums go to a norm in FP16.
+    - Matrix-vector layers (the time embeddings) are quantized if the plan names them, and never otherwise.
     """
 
     def __init__(self, plan: PrecisionPlan, table: LayerTable, ranges: RangeTable, dialect: Dialect) -> None:
@@ -46,7 +58,7 @@ class InsertQdqPass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Inserts the pairs layer by layer."""
         nodes = layer_nodes(model.graph)
-        shared: dict[tuple[int, Range, int], ir.Value] = {}
+        shared: dict[tuple[int, ActivationQuantizer], ir.Value] = {}
         modified = False
         for layer in self.table:
             precision = self.plan[layer.name]
@@ -57,9 +69,10 @@ class InsertQdqPass(ir.passes.InPlacePass):
             for part, values in zip(parts, self.ranges.input_ranges(layer, self.plan), strict=True):
                 self._quantize_weight(model.graph, part, precision.weight_bits)
                 if precision.quantizes_activation:
-                    key = (id(part.activation), values, precision.activation_bits)
+                    quantizer = self._quantizer(part, values, precision.activation_bits)
+                    key = (id(part.activation), quantizer)
                     if key not in shared:
-                        shared[key] = self._quantize_activation(model.graph, part, values, key[2])
+                        shared[key] = self._quantize_activation(model.graph, part, quantizer)
                     part.node.replace_input_with(0, shared[key])
         return ir.passes.PassResult(model, modified)
 
@@ -83,12 +96,16 @@ class InsertQdqPass(ir.passes.InPlacePass):
         layer.node.replace_input_with(1, node.outputs[0])
         drop_unused(graph, original)
 
-    def _quantize_activation(self, graph: ir.Graph, layer: LayerNode, values: Range, bits: int) -> ir.Value:
+    def _quantizer(self, layer: LayerNode, values: Range, bits: int) -> ActivationQuantizer:
         if bits != 8:
             raise GraphFormError(f"{layer.name} asks for {bits}-bit activations: Q/DQ graphs hold 8 bits")
-        quantizer = activation_quantizer(
+        return activation_quantizer(
             values, bits, symmetric=self.dialect.symmetric, scale_type=self.dialect.float_type
         )
+
+    def _quantize_activation(
+        self, graph: ir.Graph, layer: LayerNode, quantizer: ActivationQuantizer
+    ) -> ir.Value:
         name, activation = f"{layer.name}.input", layer.activation
         scale, zero_point = self._parameters(graph, name, quantizer)
         assert zero_point.dtype is not None

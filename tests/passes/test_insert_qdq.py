@@ -127,6 +127,69 @@ def test_layers_that_read_one_tensor_with_two_ranges_have_two_pairs(
     assert _input_of(model, "a") is not _input_of(model, "b")
 
 
+@pytest.mark.parametrize(("dialect", "pairs"), [(Dialect.TENSORRT, 3), (Dialect.ORT, 4)])
+def test_two_ranges_share_a_pair_where_they_give_one_scale_and_zero_point(
+    table: LayerTable, make_plan: Make, make_ranges: Make, dialect: Dialect, pairs: int
+) -> None:
+    model = ir.from_onnx_text(_TEXT)
+    # Symmetric: 5 / 127 for both. Asymmetric: 10 / 255 and 7 / 255.
+    ranges = make_ranges(table, (-5, 5), others={"b": ((-2, 5),)})
+    _insert(model, table, make_plan(table, "W8A8"), ranges, dialect)
+    assert _count(model, "QuantizeLinear") == pairs
+    assert (_input_of(model, "a") is _input_of(model, "b")) == (dialect is Dialect.TENSORRT)
+
+
+# An attention: its three projections read one tensor, behind a norm in the model and a Relu here.
+_ATTENTION = """<ir_version: 10, opset_import: ["" : 21]>
+g (float[1,4,2] x) => (float[1,4,2] q, float[1,4,2] k, float[1,4,2] v)
+<float[2,2] wq = {1, 2, 3, 4}, float[2,2] wk = {5, 6, 7, 8}, float[2,2] wv = {9, 1, 2, 3}, float[1,4,2] h> {
+    h = Relu (x)
+    ["b.attn1.to_q"] q = MatMul (h, wq)
+    ["b.attn1.to_k"] k = MatMul (h, wk)
+    ["b.attn1.to_v"] v = MatMul (h, wv)
+}"""
+
+
+@pytest.mark.parametrize(
+    ("of_q", "readers"),
+    [
+        ("W8A8", {"b.attn1.to_q", "b.attn1.to_k", "b.attn1.to_v"}),
+        ("W4A8", {"b.attn1.to_q", "b.attn1.to_k", "b.attn1.to_v"}),
+        ("W8A16", {"b.attn1.to_k", "b.attn1.to_v"}),
+        ("FP16", {"b.attn1.to_k", "b.attn1.to_v"}),
+    ],
+)
+def test_projections_share_a_pair_whatever_their_weights_but_not_with_an_input_kept_in_float(
+    make_table: Make, make_plan: Make, make_ranges: Make, of_q: str, readers: set[str]
+) -> None:
+    table = make_table({f"b.attn1.to_{name}": (2, 2) for name in "qkv"})
+    model = ir.from_onnx_text(_ATTENTION)
+    _insert(model, table, make_plan(table, of_q, "W8A8", "W8A8"), make_ranges(table))
+    assert _count(model, "QuantizeLinear") == 1
+    assert {node.name for node in _input_of(model, "b.attn1.to_k").consumers()} == readers
+
+
+def test_nothing_but_a_layers_input_is_quantized(
+    make_table: Make, make_plan: Make, make_ranges: Make
+) -> None:
+    # A residual block: conv, activation, conv, and the sum with what came in.
+    model = ir.from_onnx_text("""<ir_version: 10, opset_import: ["" : 21]>
+    g (float[1,1,2,2] x) => (float[1,1,2,2] y) <float[1,1,1,1] w1 = {1}, float[1,1,1,1] w2 = {2}> {
+        ["conv1"] a = Conv (x, w1)
+        s = Sigmoid (a)
+        b = Mul (a, s)
+        ["conv2"] c = Conv (b, w2)
+        y = Add (x, c)
+    }""")
+    table = make_table({"conv1": (1, 1, 1, 1), "conv2": (1, 1, 1, 1)})
+    _insert(model, table, make_plan(table, "W8A8"), make_ranges(table))
+    quantized = [node for node in model.graph if node.op_type == "QuantizeLinear"]
+    assert [node.inputs[0].name for node in quantized if node.inputs[0]] == ["x", "b"]
+    total = model.graph.outputs[0].producer()
+    assert total is not None
+    assert [value.name for value in total.inputs if value is not None] == ["x", "c"]
+
+
 @pytest.mark.parametrize("first", ["a", "b", "c"])
 def test_a_shared_pair_comes_before_all_its_readers_whatever_the_tables_order(
     make_table: Make, make_plan: Make, make_ranges: Make, first: str
