@@ -24,7 +24,7 @@ from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.sqnr import IDENTICAL_DB, sqnr_db
+from mixdq.configs.sqnr import psnr_db, sqnr_db
 from mixdq.configs.target import Dialect
 from mixdq.eval.compare.layer_graph import LayerGraphs
 from mixdq.eval.compare.planned import Array, Planned
@@ -88,8 +88,8 @@ def measure_agreement(
         layers=layers,
         noise_prediction=sqnr_db(built, expected),
         kernel_spread=sqnr_db(other, expected),
-        image=_psnr_db(pictures[1], pictures[0]),
-        image_spread=_psnr_db(pictures[2], pictures[0]),
+        image=psnr_db(pictures[1], pictures[0], peak=1),
+        image_spread=psnr_db(pictures[2], pictures[0], peak=1),
     )
 
 
@@ -110,11 +110,6 @@ def _pictures(source: SourceModel, inputs: UnetInputs, predictions: list[Array])
             decoded = vae.decode(torch.from_numpy(latents) / vae.config.scaling_factor, return_dict=False)[0]
         pictures.append(to_array((decoded / 2 + 0.5).clamp(0, 1)))
     return pictures
-
-
-def _psnr_db(output: Array, expected: Array) -> float:
-    error = float(np.mean((output.astype(np.float64) - expected.astype(np.float64)) ** 2))
-    return IDENTICAL_DB if error == 0 else float(-10 * np.log10(error))
 
 
 def _say_nothing(phase: str, done: int, total: int | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import TargetError
-from mixdq.configs.sqnr import IDENTICAL_DB, sqnr_db
+from mixdq.configs.sqnr import IDENTICAL_DB, psnr_db, sqnr_db
 from mixdq.configs.target import Target
 from mixdq.eval.selftest_report import EngineFigures, PictureFigures
 from mixdq.runtime.cuda_api import free_and_total_bytes
@@ -25,7 +24,6 @@ from mixdq.runtime.pipeline import Pipeline
 from mixdq.runtime.store import EngineStore
 
 _MIB = 1 << 20
-_SAME_PICTURE_DB = 120.0
 """What stands for the infinite ratio of equal pictures."""
 
 Place = tuple[Component, int | None]
@@ -152,16 +150,10 @@ def picture_figures(run: TargetRun, references: Mapping[int, Array]) -> tuple[Pi
             resolution,
             run.picture_ms[resolution],
             float(picture.std()),
-            psnr_db(picture, references[resolution]) if resolution in references else None,
+            psnr_db(picture, references[resolution], peak=255) if resolution in references else None,
         )
         for resolution, picture in run.pictures.items()
     )
-
-
-def psnr_db(picture: Array, reference: Array) -> float:
-    """Peak signal-to-noise ratio of UINT8 pictures of one size, in decibels; at most 120."""
-    error = float(np.mean((picture.astype(np.float64) - reference.astype(np.float64)) ** 2))
-    return _SAME_PICTURE_DB if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def _agreement_db(output: Array, expected: Array) -> float:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 from skimage.metrics import structural_similarity
 
+from mixdq.configs import sqnr
 from mixdq.configs.errors import RequestError
-from mixdq.configs.sqnr import sqnr_db
-
-IDENTICAL_DB = 120.0
-"""What `psnr_db` gives for two equal pictures, whose true value is infinite; no unequal pair of up to 2,000
-pixels a side reaches it."""
 
 SSIM_WINDOW = 7
 """Pixels of each side of the window of `ssim`; a picture must be at least as large."""
@@ -31,9 +25,7 @@ def psnr_db(picture: Image, reference: Image) -> float:
     Raises:
         RequestError: pictures of different sizes.
     """
-    ours, theirs = _pixels(picture, reference)
-    error = float(np.mean((ours - theirs) ** 2))
-    return IDENTICAL_DB if error == 0 else 10 * math.log10(255**2 / error)
+    return sqnr.psnr_db(*_pixels(picture, reference), peak=255)
 
 
 def ssim(picture: Image, reference: Image) -> float:
@@ -82,7 +74,7 @@ def pixel_sqnr_db(picture: Image, reference: Image) -> float:
         RequestError: pictures of different sizes.
     """
     ours, theirs = _pixels(picture, reference)
-    return sqnr_db(ours / 127.5 - 1, theirs / 127.5 - 1)
+    return sqnr.sqnr_db(ours / 127.5 - 1, theirs / 127.5 - 1)
 
 
 def _pixels(picture: Image, reference: Image) -> tuple[_Pixels, _Pixels]:

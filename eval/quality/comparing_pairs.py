@@ -8,13 +8,14 @@ import numpy as np
 from PIL.Image import Image
 
 from mixdq.configs.errors import EvaluationError
+from mixdq.configs.sqnr import IDENTICAL_PSNR_DB
 from mixdq.eval.quality.found import Found, PictureScores, Watch
 from mixdq.eval.quality.pairs import Places
 from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest
 from mixdq.eval.scorer import Scores
 from mixdq.eval.scorers.lpips import open_lpips
-from mixdq.eval.similarity import IDENTICAL_DB, SSIM_WINDOW, pixel_sqnr_db, psnr_db, ssim, whole_ssim
+from mixdq.eval.similarity import SSIM_WINDOW, pixel_sqnr_db, psnr_db, ssim, whole_ssim
 
 _MEASURES: tuple[tuple[Metric, str, Callable[[Image, Image], float]], ...] = (
     (Metric.SSIM, "SSIM (whole picture)", whole_ssim),
@@ -100,11 +101,11 @@ def _identical(sets: Sequence[DrawnSet], table: Sequence[Scores], metrics: Seque
     if Metric.PSNR not in metrics:
         return
     for drawn, rows in zip(sets, table, strict=True):
-        count = int((rows[:, metrics.index(Metric.PSNR)] == IDENTICAL_DB).sum())
+        count = int((rows[:, metrics.index(Metric.PSNR)] == IDENTICAL_PSNR_DB).sum())
         if count:
             yield (
                 f"{count} of {len(rows)} pictures of {drawn.folder} equal the reference's in every pixel; "
-                f"each counts as {IDENTICAL_DB:.0f} dB in the mean of PSNR dB and SQNR dB"
+                f"each counts as {IDENTICAL_PSNR_DB:.0f} dB in the mean of PSNR dB and SQNR dB"
             )
 
 

@@ -10,11 +10,11 @@ from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.documents import read_json
 from mixdq.configs.errors import BundleError
 from mixdq.configs.presets import preset_for
+from mixdq.configs.sqnr import IDENTICAL_PSNR_DB
 from mixdq.eval.comparison import Comparison, compare
 from mixdq.eval.demo import PROMPTS as DEMO_PROMPTS
 from mixdq.eval.demo import sample_sheet
 from mixdq.eval.report import DemoReport
-from mixdq.eval.similarity import IDENTICAL_DB
 from mixdq.runtime import load
 
 SwapEngine = Callable[[Component, str], None]
@@ -60,7 +60,7 @@ def test_only_the_variant_that_differs_is_unlike_the_reference(compared: Compari
     assert all(25 < value < 60 for value in brighter.similarity.psnr_db)
     assert all(value < 1 for value in brighter.similarity.ssim)
     assert same.similarity is not None
-    assert same.similarity.psnr_db == (IDENTICAL_DB, IDENTICAL_DB)
+    assert same.similarity.psnr_db == (IDENTICAL_PSNR_DB, IDENTICAL_PSNR_DB)
     assert same.similarity.mean_ssim == pytest.approx(1)
 
 
@@ -96,7 +96,7 @@ def test_the_sheet_shows_the_largest_pictures_of_every_variant(
     assert sheet.columns == ("plain", "brighter")
     assert [label for label, _ in sheet.rows] == list(PROMPTS)
     first = sheet.rows[0][1]
-    assert [cell.caption for cell in first] == ["reference", f"{IDENTICAL_DB} dB"]
+    assert [cell.caption for cell in first] == ["reference", f"{IDENTICAL_PSNR_DB} dB"]
     assert first[0].picture.size == (24, 24)
 
 

@@ -16,7 +16,7 @@ from mixdq.configs.files import sha256_of_file
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.cli import app
 from mixdq.eval.selftest_report import EngineFigures, PictureFigures, TargetFigures
-from mixdq.eval.selftest_run import Seen, compare_engines, psnr_db
+from mixdq.eval.selftest_run import Seen, compare_engines
 
 SwapEngine = Callable[[Component, str], None]
 Run = Callable[..., tuple[int, str, str]]
@@ -167,12 +167,6 @@ def test_engines_that_agree_too_little_are_faults() -> None:
     pictures = (PictureFigures(512, 1.0, deviation=30.0, psnr_db=None),)
     faults = TargetFigures(3, engines, pictures, host_mib=1.0, gpu_mib=1.0).faults()
     assert faults == "unet at 512 pixels agrees with ONNX Runtime to 5.9 dB only, expected 6"
-
-
-def test_the_ratios_are_those_worked_out_by_hand() -> None:
-    one, other = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 51, np.uint8)
-    assert psnr_db(one, other) == pytest.approx(20 * np.log10(5))
-    assert psnr_db(one, one) == 120.0
 
 
 def _silent(phase: str, done: int, total: int | None) -> None:

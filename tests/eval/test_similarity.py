@@ -5,7 +5,8 @@ from skimage.metrics import structural_similarity
 
 from mixdq.configs import sqnr
 from mixdq.configs.errors import RequestError
-from mixdq.eval.similarity import IDENTICAL_DB, pixel_sqnr_db, psnr_db, ssim, whole_ssim
+from mixdq.configs.sqnr import IDENTICAL_PSNR_DB
+from mixdq.eval.similarity import pixel_sqnr_db, psnr_db, ssim, whole_ssim
 
 
 def _flat(level: int, side: int = 16) -> Image.Image:
@@ -27,7 +28,7 @@ def test_the_least_difference_of_large_pictures_stays_below_the_value_of_equal_o
     pixels = np.zeros((2000, 2000, 3), dtype=np.uint8)
     black = Image.fromarray(pixels)
     pixels[0, 0, 0] = 1
-    assert psnr_db(black, black) == IDENTICAL_DB
+    assert psnr_db(black, black) == IDENTICAL_PSNR_DB
     # 20 log10(255) + 10 log10(3 * 2000^2)
     assert psnr_db(Image.fromarray(pixels), black) == pytest.approx(118.9226, abs=1e-4)
 

@@ -9,6 +9,7 @@ from PIL.Image import Image
 from mixdq.configs.errors import EvaluationError, MachineError
 from mixdq.configs.files import sha256_of_file
 from mixdq.configs.quality_table import QualityTable, Score
+from mixdq.configs.sqnr import IDENTICAL_PSNR_DB
 from mixdq.eval.quality.bootstrap import Bootstrap
 from mixdq.eval.quality.comparing_texts import score_with
 from mixdq.eval.quality.found import Report
@@ -18,7 +19,7 @@ from mixdq.eval.quality.pairs import partners
 from mixdq.eval.quality.pictures import open_drawn
 from mixdq.eval.quality.request import Metric, QualityRequest, Weights
 from mixdq.eval.scorer import Scores
-from mixdq.eval.similarity import IDENTICAL_DB, psnr_db
+from mixdq.eval.similarity import psnr_db
 
 from .conftest import SetMaker
 
@@ -119,7 +120,7 @@ def test_a_set_against_itself_is_perfect(make_set: SetMaker, seeded_inception: P
     # Beside an FID of 1e2 and more of noisy pictures.
     assert abs(_score(table, 0, "FID").value) < 1e-6
     assert _score(table, 0, "SSIM (whole").value == pytest.approx(1)
-    assert _score(table, 0, "PSNR").value == IDENTICAL_DB
+    assert _score(table, 0, "PSNR").value == IDENTICAL_PSNR_DB
     assert any("hold the same pictures, byte for byte" in note for note in table.notes)
     assert any(note.startswith("12 of 12 pictures of ") and "120 dB" in note for note in table.notes)
     (control,) = table.controls
@@ -130,7 +131,7 @@ def test_names_that_sort_otherwise_do_not_mispair(make_set: SetMaker, seeded_inc
     plain = make_set("plain")
     renamed = make_set("renamed", files=[f"{index}.png" for index in range(12)])
     table = measure_quality(_request(plain, renamed, inception=seeded_inception))
-    assert _score(table, 0, "PSNR").value == IDENTICAL_DB
+    assert _score(table, 0, "PSNR").value == IDENTICAL_PSNR_DB
 
 
 def test_one_picture_a_set_has_no_distances_and_all_else(make_set: SetMaker, seeded_inception: Path) -> None:
