@@ -8,14 +8,28 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mixdq.configs.documents import STRICT, read_yaml, to_plain
-from mixdq.configs.errors import DigestError, PlanError
+from mixdq.configs.errors import DigestError, PlanError, TargetError
 from mixdq.configs.files import sha256_of_text, write_text
+from mixdq.configs.form import Form
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.precision import FP16, Precision
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Realization:
+    """How a target runs the layers of a plan that was made legal for it.
+
+    Attributes:
+        target: `rtx:sm89`.
+        forms: of every layer, each of the plan's precision.
+    """
+
+    target: str
+    forms: Mapping[LayerName, Form]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,6 +45,7 @@ class PrecisionPlan:
         split_shortcuts: whether the up-blocks' `conv_shortcut` inputs are quantized in two halves
             (paper, section 4.1).
         layers: precision by layer name; total over the model's layers, at least one.
+        realization: how one target runs them, if the plan was made legal for it; then the file names it.
     """
 
     layers_digest: str
@@ -39,6 +54,19 @@ class PrecisionPlan:
     split_shortcuts: bool
     layers: Annotated[Mapping[LayerName, Precision], Field(min_length=1)]
     version: Literal[1] = 1
+    realization: Realization | None = None
+
+    @model_validator(mode="after")
+    def _realized_as_planned(self) -> PrecisionPlan:
+        if self.realization is None:
+            return self
+        forms = self.realization.forms
+        if other := sorted(set(forms) ^ set(self.layers)):
+            raise ValueError(f"the realization is of other layers than the plan: {_ten(other)}")
+        if unlike := [name for name, form in forms.items() if form.precision != self.layers[name]]:
+            name = unlike[0]
+            raise ValueError(f"the realization gives {name} as {forms[name]}, the plan {self.layers[name]}")
+        return self
 
     @cached_property
     def digest(self) -> str:
@@ -85,6 +113,22 @@ class PrecisionPlan:
                 f"{table.model.name} (model {table.model.digest[:12]}); search again on this model"
             )
 
+    def check_target(self, target: str) -> None:
+        """Refuses a plan that was made legal for another target.
+
+        Args:
+            target: `rtx:sm89`; `tensorrt` alone means the GPU that is built on, whichever it is.
+
+        Raises:
+            TargetError: names both.
+        """
+        own = target if self.realization is None else self.realization.target
+        if target not in (own, own.partition(":")[0]):
+            raise TargetError(
+                f"the plan was made legal for {own}, not for {target}: it holds what that target runs; "
+                f"run `mixdq-compile legalize --target {target}` on the plan that it was made from"
+            )
+
     def mean_bits(self, table: LayerTable) -> tuple[float, float]:
         """Mean bits of weights and of activations, each layer weighted by its number of weights."""
         total = sum(layer.weights for layer in table)
@@ -94,7 +138,10 @@ class PrecisionPlan:
 
     def to_yaml(self) -> str:
         """The plan's file form."""
-        return yaml.safe_dump(to_plain(self), sort_keys=False, width=200)
+        plain = to_plain(self)
+        if self.realization is None:
+            del plain["realization"]
+        return yaml.safe_dump(plain, sort_keys=False, width=200)
 
     def write(self, path: Path) -> None:
         """Writes `plan.yaml`."""

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mixdq.configs.errors import PlanError, TargetError
+from mixdq.configs.form import Form
+from mixdq.configs.layers import LayerName, LayerTable
+from mixdq.configs.plan import PrecisionPlan, Realization, uniform_plan
+from mixdq.configs.precision import Precision
+
+_W8A8 = Form.parse("int8:channel/int8")
+
+
+def _plan(table: LayerTable) -> PrecisionPlan:
+    return uniform_plan(table, Precision(8, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
+
+
+def _realized(table: LayerTable, target: str = "rtx:sm89") -> PrecisionPlan:
+    forms = {layer.name: _W8A8 for layer in table}
+    return replace(_plan(table), realization=Realization(target, forms))
+
+
+def test_a_plan_without_a_realization_is_written_as_ever(table: LayerTable) -> None:
+    plan = _plan(table)
+    assert "realization" not in plan.to_yaml()
+    assert plan.to_yaml().endswith("version: 1\n")
+
+
+def test_a_realized_plan_is_read_as_it_was_written(table: LayerTable, tmp_path: Path) -> None:
+    plan = _realized(table)
+    plan.write(tmp_path / "plan.yaml")
+    read = PrecisionPlan.read(tmp_path / "plan.yaml")
+    assert read == plan
+    assert read.digest == plan.digest != _plan(table).digest
+
+
+def test_a_realization_of_other_layers_or_other_bits_is_refused(table: LayerTable, tmp_path: Path) -> None:
+    text = _realized(table).to_yaml()
+    path = tmp_path / "plan.yaml"
+    path.write_text(text.replace("    conv_in: int8:channel/int8", "    conv_in: int4:channel/float"))
+    with pytest.raises(PlanError, match="the realization gives conv_in as int4:channel/float, the plan W8A8"):
+        PrecisionPlan.read(path)
+    path.write_text(text.replace("    conv_in: int8", "    conv_out: int8"))
+    with pytest.raises(PlanError, match="of other layers than the plan: conv_in, conv_out"):
+        PrecisionPlan.read(path)
+
+
+def test_a_plan_that_is_legal_for_one_target_is_refused_for_another(table: LayerTable) -> None:
+    _plan(table).check_target("rtx:sm80")
+    _realized(table).check_target("rtx:sm89")
+    _realized(table, "tensorrt:sm90").check_target("tensorrt")
+    for target in ("rtx:sm80", "cpu", "tensorrt"):
+        with pytest.raises(TargetError, match=f"made legal for rtx:sm89, not for {target}: .*legalize"):
+            _realized(table).check_target(target)
+    assert LayerName("conv_in") in _plan(table).layers
