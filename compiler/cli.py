@@ -15,6 +15,7 @@ from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_allocate import allocation
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.pipeline import Goal
+from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
 from mixdq.compiler.recipe import Recipe, Uniform
 from mixdq.compiler.run import run as bring_up_to_date
@@ -58,6 +59,7 @@ def _from_model(goal: Goal) -> Callable[..., None]:
         plan: o.PlanFile = None,
         weight_bits: o.WeightBits = None,
         activation_bits: o.ActivationBits = None,
+        uniform: o.SameBits = False,
         keep: o.Keep = None,
         protect: o.Protect = None,
         no_protect: o.NoProtect = False,
@@ -74,22 +76,33 @@ def _from_model(goal: Goal) -> Callable[..., None]:
         work: o.Work = None,
         jobs: o.Jobs = None,
     ) -> None:
-        words = o.PlanWords(
-            plan, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
+        words = PlanWords(
+            file=plan,
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            uniform=uniform,
+            keep=keep,
+            protect=protect,
+            no_protect=no_protect,
+            no_bos_aware=no_bos_aware,
+            no_split=no_split_shortcuts,
         )
         source = open_source(o.choice_of(model, weights, variant, vae, vae_precision, lora, scheduler))
+        targets = o.targets_of(target)
+        chosen = words.choose(source.identity, targets)
         recipe = Recipe(
             choice=source.choice,
-            targets=o.targets_of(target),
+            targets=targets,
             resolutions=o.resolutions_of(source, resolution),
             batch=batch,
-            plan=words.plan(model),
+            plan=chosen.plan,
             ranges=o.ranges_of(
                 ranges, source, prompts, prompt_count, seed, calibration_resolution, calibration_steps
             ),
             layout=layout,
             build=BuildOptions(timing_cache=timing_cache, strip_weights=strip_weights),
         )
+        print(f"plan: {chosen.words}")
         _make(recipe, source, out, work, jobs, goal)
 
     return command

@@ -15,6 +15,7 @@ from mixdq.compiler.inspect import inspect as describe
 from mixdq.compiler.inspect_bundle import bundle_text_statistics
 from mixdq.compiler.layer_report import layer_tables, layer_totals
 from mixdq.compiler.paper_stages import summary_of
+from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal
 from mixdq.compiler.recipe import Uniform
 from mixdq.compiler.saved_recipe import LAYERS_FILE
@@ -27,6 +28,7 @@ from mixdq.configs.errors import BundleError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import shipped_model
+from mixdq.configs.shipped_search import shipped_sensitivity
 from mixdq.export.source import open_architecture, open_source
 
 show = typer.Typer()
@@ -58,21 +60,31 @@ def plan(
     out: Annotated[Path, typer.Option("--out", help="The plan.yaml to write.")],
     weight_bits: o.WeightBits = None,
     activation_bits: o.ActivationBits = None,
+    uniform: o.SameBits = False,
     keep: o.Keep = None,
     protect: o.Protect = None,
     no_protect: o.NoProtect = False,
     no_bos_aware: o.NoBosAware = False,
     no_split_shortcuts: o.NoSplit = False,
 ) -> None:
-    """Write a uniform plan: one precision for all layers but those named."""
-    words = o.PlanWords(
-        None, weight_bits, activation_bits, keep, protect, no_protect, no_bos_aware, no_split_shortcuts
+    """Write the plan that `run` takes with the same options."""
+    words = PlanWords(
+        file=None,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        uniform=uniform,
+        keep=keep,
+        protect=protect,
+        no_protect=no_protect,
+        no_bos_aware=no_bos_aware,
+        no_split=no_split_shortcuts,
     )
-    uniform = words.plan(model)
-    assert isinstance(uniform, Uniform)
-    table = _table(model, None)
-    made = uniform.for_layers(table)
+    table = _table(model, None, with_weights=shipped_sensitivity(model) is not None)
+    chosen = words.choose(table.model, o.targets_of(None))
+    made = chosen.plan.for_layers(table) if isinstance(chosen.plan, Uniform) else chosen.plan
+    made.check(table)
     made.write(out)
+    print(f"plan: {chosen.words}")
     print(f"{out}: {summary_of(made, table)}")
 
 
@@ -129,13 +141,18 @@ def _model_statistics(model: str, weights: str | None) -> TextStatistics:
     return TextStatistics.of(child_on_terminal("text", find_embeddings, source, prompts).value, prompts)
 
 
-def _table(model: str, resolutions: list[int] | None) -> LayerTable:
+def _table(model: str, resolutions: list[int] | None, *, with_weights: bool = False) -> LayerTable:
     """The layers of a model; of a folder that holds its `layers.json`, without loading torch.
 
     The name of a shipped model means that model: a folder beside it that is called the same is `./NAME`.
+
+    Args:
+        model: a name or a folder.
+        resolutions: pixels; None for the model's own.
+        with_weights: whether the table's model is identified by its weights too.
     """
     file = Path(model) / LAYERS_FILE
     if shipped_model(model) is None and resolutions is None and file.is_file():
         return LayerTable.read(file)
-    source = open_architecture(ModelChoice(model))
+    source = (open_source if with_weights else open_architecture)(ModelChoice(model))
     return child_on_terminal("layers", find_layers, source, o.resolutions_of(source, resolutions)).value

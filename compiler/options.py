@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
 
-from mixdq.compiler.recipe import Calibration, Uniform, ascending, read_prompts
+from mixdq.compiler.recipe import Calibration, ascending, read_prompts
 from mixdq.configs.bundle import SchedulerKind
-from mixdq.configs.errors import PlanError, RequestError
-from mixdq.configs.layers import parse_layer_name
+from mixdq.configs.errors import RequestError
 from mixdq.configs.model_choice import ModelChoice, VaePrecision
-from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.precision import Precision
 from mixdq.configs.presets import preset_for
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Layout, Target
 from mixdq.export.scheduler_configs import scheduler_spec
 from mixdq.export.source import SourceModel
 
-DEFAULT_BITS = 8
 DEFAULT_SEED = 0
 _USUAL_STEPS = {SchedulerKind.EULER_ANCESTRAL: 1, SchedulerKind.LCM: 4, SchedulerKind.EULER: 8}
 
@@ -141,18 +136,32 @@ Jobs = Annotated[
 PlanFile = Annotated[
     Path | None,
     typer.Option(
-        "--plan", help="A plan.yaml; instead of the options of a uniform plan.", rich_help_panel=_PLAN
+        "--plan", help="A plan.yaml; instead of all other options of the plan.", rich_help_panel=_PLAN
     ),
 ]
 WeightBits = Annotated[
-    int | None,
-    typer.Option("--weight-bits", help="2 to 8, or 16 for FP16. (default: 8)", rich_help_panel=_PLAN),
+    float | None,
+    typer.Option(
+        "--weight-bits",
+        help="Mean bits where a search ships for the model: 2 to 8, as 5 or 3.66. Else of every layer, and "
+        "whole. 16: FP16. (default: 8)",
+        rich_help_panel=_PLAN,
+    ),
 ]
 ActivationBits = Annotated[
-    int | None,
+    float | None,
     typer.Option(
         "--activation-bits",
-        help="8, or 16 for FP16. (default: 8)",
+        help="Likewise: 8, or 16 for FP16. (default: 8)",
+        rich_help_panel=_PLAN,
+    ),
+]
+SameBits = Annotated[
+    bool,
+    typer.Option(
+        "--uniform",
+        help="The same bits in every layer, even where a search ships. --keep, --protect, --no-protect, "
+        "--no-bos-aware and --no-split-shortcuts belong to uniform plans and imply it.",
         rich_help_panel=_PLAN,
     ),
 ]
@@ -283,50 +292,6 @@ def jobs_of(given: int | None) -> int:
     if given is not None and given < 1:
         raise RequestError(f"--jobs {given} is too few; use at least 1")
     return given or min(2, os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanWords:
-    """The options that make a plan, as they were given."""
-
-    file: Path | None
-    weight_bits: int | None
-    activation_bits: int | None
-    keep: Sequence[str] | None
-    protect: Sequence[str] | None
-    no_protect: bool
-    no_bos_aware: bool
-    no_split: bool
-
-    def plan(self, model: str) -> Uniform | PrecisionPlan:
-        """The plan of the file, or else the uniform one that the other options say.
-
-        Raises:
-            PlanError: both a file and other options, a malformed file, or bits that are no precision.
-        """
-        if self.file is None:
-            return self._uniform(model)
-        if any(getattr(self, field.name) not in (None, False) for field in fields(self)[1:]):
-            raise PlanError(
-                "--plan names the precision of every layer, so it excludes --weight-bits, --activation-bits, "
-                "--keep, --protect, --no-protect, --no-bos-aware and --no-split-shortcuts; give one of them"
-            )
-        return PrecisionPlan.read(self.file)
-
-    def _uniform(self, model: str) -> Uniform:
-        if self.protect and self.no_protect:
-            raise PlanError("--protect and --no-protect exclude each other; give one of them")
-        protect = () if self.no_protect else self.protect or preset_for(model).protect
-        return Uniform(
-            precision=Precision(
-                DEFAULT_BITS if self.weight_bits is None else self.weight_bits,
-                DEFAULT_BITS if self.activation_bits is None else self.activation_bits,
-            ),
-            keep=tuple(parse_layer_name(name) for name in self.keep or ()),
-            protect=tuple(parse_layer_name(name) for name in protect),
-            bos_aware=not self.no_bos_aware,
-            split_shortcuts=not self.no_split,
-        )
 
 
 def calibration_of(
