@@ -1,0 +1,155 @@
+"""The best utility at which everyone's deadline is still met, now and as far as can be expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+from mixdq.configs.errors import EvaluationError
+from mixdq.runtime.policy.forecast import count_misses, finish_times
+from mixdq.runtime.policy.policy import (
+    Batch,
+    Refusal,
+    Situation,
+    Worker,
+    companions,
+    fullest_batch,
+    make_batch,
+)
+from mixdq.runtime.policy.prices import Prices, Problem, solve
+from mixdq.runtime.policy.request import Request
+
+_RATE_STEP = math.log(1.05)
+"""Prices are computed for rates 5 % apart."""
+_SLOWEST, _FASTEST = 0.01, 2.0
+"""Rates beyond these, in requests an objective and in throughputs, are decided as these are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Accepts whom it can serve in time, and gives what the prices of the present rate say.
+
+    *Admission*: a request is accepted if it, and everyone in its class or a higher one, will be served in
+    time with each at the fastest point that it allows, all predictions being cautious.
+
+    *Choice*: of the options, in the order that the prices give them (`prices.py`: utility, less the price of
+    GPU time, less what the room that it takes will cost those who come), the first at which everyone who
+    waits is still served in time, the others each at the fastest point that they allow.
+
+    *Dwell*: a worker that changed its resolution changes to a slower one only after so long that changing
+    costs at most `switch_share` of its time.
+
+    Attributes:
+        problem: menu, objective, workers, cost of a refusal.
+        late_risk: chance that an accepted request is late, of one that is just accepted.
+        switch_share: share of the time that changes of resolution may take.
+    """
+
+    problem: Problem
+    late_risk: float
+    switch_share: float
+    _sigmas: float = field(init=False, compare=False)
+    _prices: dict[int, Prices] = field(init=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks the figures.
+
+        Raises:
+            EvaluationError: one is out of its range.
+        """
+        problem = self.problem
+        for figure, what in (
+            (problem.objective_s, "the objective is a number of seconds"),
+            (problem.workers, "the number of workers is"),
+            (self.switch_share, "the share of time for changes of resolution is"),
+        ):
+            if not 0 < figure < math.inf:
+                raise EvaluationError(f"{what} above 0, not {figure:g}")
+        if not 0 <= problem.refusal_cost < math.inf:
+            raise EvaluationError(f"the cost of a refusal is 0 or more, not {problem.refusal_cost:g}")
+        if not 0 < self.late_risk <= 0.5:
+            raise EvaluationError(
+                f"the risk of being late is above 0 and at most 0.5, not {self.late_risk:g}"
+            )
+        object.__setattr__(self, "_sigmas", NormalDist().inv_cdf(1 - self.late_risk))
+
+    @property
+    def name(self) -> str:
+        """`deadline`."""
+        return "deadline"
+
+    def prices(self, rate_per_s: float) -> Prices:
+        """What is best at a rate; kept for the next time."""
+        lowest, highest = _SLOWEST / self.problem.objective_s, _FASTEST * self.problem.throughput_per_s
+        step = round(math.log(min(max(rate_per_s, lowest), highest)) / _RATE_STEP)
+        if (found := self._prices.get(step)) is None:
+            found = self._prices[step] = solve(self.problem, math.exp(step * _RATE_STEP))
+        return found
+
+    def admit(self, request: Request, place: int, situation: Situation) -> Refusal | None:
+        """Everyone who will be in time and makes no one late, lower classes aside."""
+        waiting = situation.waiting
+        order = [*waiting[:place], request, *waiting[place:]]
+        times = finish_times(order, situation.clocks(), self._sigmas)
+        excess_s = times[place] - request.deadline_s
+        if excess_s > 0:
+            return Refusal("its deadline can't be met with those that wait", excess_s)
+        if place == len(waiting) and request.allowed[0].max_batch == 1:
+            return None  # it stands behind all others and changes nothing for them
+        before = finish_times(waiting, situation.clocks(), self._sigmas)
+        after = times[:place] + times[place + 1 :]
+        for other, early, late in zip(waiting, before, after, strict=True):
+            if other.priority <= request.priority and early <= other.deadline_s < late:
+                return Refusal("it would make one late that was accepted", late - other.deadline_s)
+        return None
+
+    def is_hopeless(self, request: Request, situation: Situation) -> bool:
+        """Who would more likely be late than in time if it were served at once."""
+        return situation.now_s + request.allowed[0].typical_s[0] > request.deadline_s
+
+    def choose(self, worker: Worker, situation: Situation) -> Batch:
+        """The best option that makes no one late; if all do, one that makes the fewest late."""
+        waiting = situation.waiting
+        allowed = waiting[0].allowed
+        loaded = worker.loaded
+        dwelling = (
+            loaded is not None
+            and loaded in allowed
+            and situation.now_s - worker.switched_s < situation.switch_s / self.switch_share
+        )
+        found: Batch | None = None
+        fewest = math.inf
+        for option in self.prices(situation.rate_per_s).options(len(waiting)):
+            point = option.point
+            if point not in allowed or (
+                dwelling and loaded is not None and point.typical_s[0] > loaded.typical_s[0]
+            ):
+                continue
+            requests = companions(point, waiting, option.count)
+            if len(requests) < option.count:
+                continue
+            batch = make_batch(point, requests, worker, situation)
+            missed = self._misses(batch, worker, situation)
+            if missed < fewest:
+                found, fewest = batch, missed
+                if not missed:
+                    break
+        return found or fullest_batch(allowed[0], worker, situation)
+
+    def _misses(self, batch: Batch, worker: Worker, situation: Situation) -> int:
+        """How many of those in the batch and behind it will be late."""
+        taken = batch.requests
+        rest = _without(situation.waiting, taken)
+        clocks = situation.clocks()
+        clocks[worker.number] = (situation.now_s + batch.typical_s, batch.variance_s2)
+        end_s = clocks[worker.number][0] + self._sigmas * math.sqrt(batch.variance_s2)
+        missed = sum(end_s > request.deadline_s for request in taken)
+        return missed + count_misses(rest, finish_times(rest, clocks, self._sigmas))
+
+
+def _without(waiting: Sequence[Request], taken: tuple[Request, ...]) -> Sequence[Request]:
+    if len(taken) == 1:
+        return waiting[1:]
+    return [request for request in waiting if request not in taken]

@@ -1,0 +1,46 @@
+"""When those that wait will have their pictures, if each gets the fastest that it allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from heapq import heapify, heapreplace
+
+from mixdq.runtime.policy.request import Request
+
+
+def finish_times(waiting: Sequence[Request], clocks: list[tuple[float, float]], sigmas: float) -> list[float]:
+    """Cautious times, one a request: so many standard deviations after the expected ones.
+
+    Each worker that gets free takes the next in the queue, with those behind it that make a batch with it.
+
+    Args:
+        waiting: in the order in which they are served.
+        clocks: when each worker is free, with the variance of that time; used up.
+        sigmas: standard deviations.
+    """
+    heapify(clocks)
+    times: list[float] = []
+    start, total = 0, len(waiting)
+    while start < total:
+        point = waiting[start].allowed[0]
+        end, limit = start + 1, start + len(point.typical_s)
+        while end < limit and end < total and waiting[end].allowed[0] is point:
+            end += 1
+        count = end - start
+        free_s, variance_s2 = clocks[0]
+        free_s += point.typical_s[count - 1]
+        variance_s2 += point.variance_s2[count - 1]
+        heapreplace(clocks, (free_s, variance_s2))
+        finish_s = free_s + sigmas * math.sqrt(variance_s2)
+        if count == 1:
+            times.append(finish_s)
+        else:
+            times.extend([finish_s] * count)
+        start = end
+    return times
+
+
+def count_misses(waiting: Sequence[Request], times: Sequence[float]) -> int:
+    """How many of them are after their deadlines."""
+    return sum(time > request.deadline_s for request, time in zip(waiting, times, strict=True))
