@@ -33,7 +33,16 @@ class WeightFormat(StrEnum):
     @property
     def bits(self) -> int:
         """Of one weight; 16 for floating point, as in `Precision`."""
-        return {"float": _FLOAT_BITS, "int8": 8, "int4": 4, "int2": 2, "fp8": 8}[self]
+        return _WEIGHT_BITS[self]
+
+
+_WEIGHT_BITS = {
+    WeightFormat.FLOAT: _FLOAT_BITS,
+    WeightFormat.INT8: 8,
+    WeightFormat.INT4: 4,
+    WeightFormat.INT2: 2,
+    WeightFormat.FP8: 8,
+}
 
 
 class ActivationFormat(StrEnum):
