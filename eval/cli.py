@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mixdq.configs.console import run_app, stdout_console
-from mixdq.eval import cli_compare, cli_images, cli_quality, cli_speed
+from mixdq.eval import cli_ablation, cli_compare, cli_images, cli_quality, cli_speed
 
 app = typer.Typer(
     name="mixdq-eval",
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (cli_images, cli_quality, cli_speed, cli_compare):
+for part in (cli_images, cli_quality, cli_speed, cli_compare, cli_ablation):
     app.add_typer(part.app)
 
 
@@ -32,7 +32,7 @@ def demo(
     model: Annotated[str, typer.Option(help="emoji-turbo, a diffusers folder, or a hub id.")] = "emoji-turbo",
     seed: Annotated[int, typer.Option(min=0, help="The noise of the first picture.")] = 0,
 ) -> None:
-    """Compile a model three times, draw eight prompts with each, compare speed, size and pictures."""
+    """Compile a model in several ways, draw eight prompts with each, compare speed, size and pictures."""
     # The compiler's libraries take seconds to import: not for --help.
     from mixdq.eval.demo import demo as run_demo
 

@@ -1,4 +1,4 @@
-"""The demo: one model at three precisions, as pictures side by side and as figures."""
+"""The demo: one model at several precisions, as pictures side by side and as figures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from rich.console import Console
 
 from mixdq.compiler.report import RunReport
 from mixdq.configs.model_choice import ModelChoice
-from mixdq.configs.presets import preset_for
 from mixdq.eval.comparison import Pictures, compare
 from mixdq.eval.grid import Cell, Sheet
-from mixdq.eval.report import VARIANT_NOTE, DemoReport, Row
-from mixdq.eval.variants import RTX, compile_variant, rtx_obstacle, variants
+from mixdq.eval.report import DemoReport, Row
+from mixdq.eval.variants import RTX, Variants, compile_variant, rtx_obstacle
 from mixdq.export.source import open_source
 from mixdq.runtime import load
 
@@ -36,10 +35,10 @@ _NOTES = {
 
 
 def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
-    """Compiles a model three times, draws the same pictures with each, and compares them.
+    """Compiles a model in several ways, draws the same pictures with each, and compares them.
 
-    Writes into `out` the bundles (`full`, `no-bos`, `mixdq`), `samples.png` and `report.json`. What is up to
-    date is not compiled again.
+    Writes into `out` the bundles (`full`, `no-bos`, `mixdq`, `w4a8` and, where a search ships, `w4a8-mixdq`),
+    `samples.png` and `report.json`. What is up to date is not compiled again.
 
     Args:
         model: `emoji-turbo`, or another model that the compiler takes.
@@ -51,27 +50,30 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
         MixdqError: bad input, a full disk, or no model of that name.
     """
     source = open_source(ModelChoice(model))
-    ways = variants(preset_for(model).protect)
+    variants = Variants.of(source.identity)
+    ways = variants.ways
     obstacle = rtx_obstacle()
     seconds = {}
     for way in ways:
         console.rule(way.name, align="left", style="dim")
+        console.print(f"plan: {way.chosen.words}", highlight=False, markup=False)
         seconds[way.name] = compile_variant(way, source, out, with_rtx=obstacle is None, console=console)
     console.rule("pictures", align="left", style="dim")
     pipelines = {way.name: load(out / way.folder) for way in ways}
     seeds = tuple(range(seed, seed + len(PROMPTS)))
     compared = compare(pipelines, PROMPTS, seeds, _ROUNDS)
-    made = RunReport.read(out / ways[-1].folder)
+    made = RunReport.read(out / [way for way in ways if way.for_rtx][-1].folder)
     report = DemoReport(
         model=pipelines[ways[0].name].bundle.model.name,
         prompts=PROMPTS,
         seeds=seeds,
         rows=compared.rows,
+        plans={way.name: way.chosen.words for way in ways},
         compile_s=seconds,
         rtx=f"engines for {RTX}, built here and not run" if obstacle is None else f"not built: {obstacle}",
         machine=made.machine,
         versions=made.versions,
-        note=_NOTES.get(source.identity.name, ""),
+        note=f"{variants.note} {_NOTES.get(source.identity.name, '')}".rstrip(),
     )
     sample_sheet(report, compared.pictures).save(out / "samples.png")
     report.write(out / "report.json")
@@ -89,7 +91,7 @@ def sample_sheet(report: DemoReport, pictures: Mapping[str, Pictures]) -> Sheet:
 
     return Sheet(
         title=f"{report.model}, one step, {resolution} by {resolution} pixels, ONNX Runtime",
-        note=f"PSNR against full precision under each. {VARIANT_NOTE}\n{report.note}".rstrip(),
+        note=f"PSNR against full precision under each. {report.note}",
         columns=tuple(row.variant for row in rows),
         rows=tuple(
             (prompt, tuple(cell(row, index) for row in rows)) for index, prompt in enumerate(report.prompts)

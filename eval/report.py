@@ -15,9 +15,6 @@ from mixdq.eval.timing import Timing
 
 _MB = 1e6
 
-VARIANT_NOTE = "No BOS: as MixDQ does it, but without BOS-awareness."
-"""What the name of the middle variant stands for."""
-
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Similarity:
@@ -69,17 +66,19 @@ class DemoReport:
         prompts: what was drawn, with `seeds`.
         seeds: one a prompt, the same for every variant.
         rows: the measurements.
+        plans: of each variant, which it is and where it is from.
         compile_s: seconds that each variant's bundle took, of this run (0 if it was up to date).
         rtx: what the RTX engines were built for, or why there are none.
         machine: processor, cores, system.
         versions: the packages that did the work.
-        note: what one must know of the model to read the figures; empty if there is nothing.
+        note: what the variants' names stand for, and what one must know of the model.
     """
 
     model: str
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
+    plans: Mapping[str, str]
     compile_s: Mapping[str, float]
     rtx: str
     machine: Mapping[str, str]
@@ -112,11 +111,12 @@ class DemoReport:
 
     def _caption(self) -> str:
         machine = ", ".join((self.machine["processor"], f"{self.machine['cores']} cores"))
+        plans = "; ".join(f"{variant}: {words}" for variant, words in self.plans.items())
         return (
             f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
             f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
-            f"{len(self.prompts)} prompts against full precision. {VARIANT_NOTE} {self.note}"
-        ).rstrip()
+            f"{len(self.prompts)} prompts against full precision. {self.note} Plans: {plans}."
+        )
 
 
 def _cells(row: Row) -> tuple[str, ...]:

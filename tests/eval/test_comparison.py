@@ -43,7 +43,16 @@ def compared(tiny_bundle: Path, swap_engine: SwapEngine) -> Comparison:
 def report(compared: Comparison) -> DemoReport:
     machine = {"processor": "a processor", "cores": "2"}
     return DemoReport(
-        "tiny", PROMPTS, SEEDS, compared.rows, {"plain": 1.0}, "not built", machine, (), "A note."
+        model="tiny",
+        prompts=PROMPTS,
+        seeds=SEEDS,
+        rows=compared.rows,
+        plans={"plain": "full precision", "brighter": "shipped w5a8"},
+        compile_s={"plain": 1.0},
+        rtx="not built",
+        machine=machine,
+        versions=(),
+        note="A note.",
     )
 
 
@@ -87,6 +96,7 @@ def test_the_table_shows_every_figure(report: DemoReport) -> None:
             assert f"{row.similarity.mean_ssim:.3f}" in shown
     assert "a processor, 2 cores" in shown
     assert "A note." in shown
+    assert "Plans: plain: full precision; brighter: shipped w5a8." in " ".join(shown.split())
 
 
 def test_the_sheet_shows_the_largest_pictures_of_every_variant(

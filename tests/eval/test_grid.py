@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,16 @@ def test_a_saved_sheet_opens_as_png(tmp_path: Path) -> None:
     _sheet([[(255, 0, 0)]]).save(path)
     with Image.open(path) as opened:
         assert opened.format == "PNG"
+
+
+def test_a_long_note_is_wrapped_above_the_pictures_which_move_down() -> None:
+    colours = [[(255, 0, 0), (0, 255, 0)]]
+    short, long = _sheet(colours), replace(_sheet(colours), note="many words " * 40)
+    one, other = np.asarray(short.draw()), np.asarray(long.draw())
+    assert other.shape[1] == one.shape[1]
+    assert other.shape[0] > one.shape[0] + 100
+    red, _ = np.nonzero((other == (255, 0, 0)).all(axis=2))
+    # The right margin stays empty, and so does the space between the note and the column's heading.
+    heading = red.min() - 40
+    assert (other[:heading, -28:] == 255).all()
+    assert (other[heading - 10 : heading] == 255).all()
