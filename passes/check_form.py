@@ -7,12 +7,12 @@ import onnx_ir as ir
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.target import Dialect
+from mixdq.passes.deviations import deviations
 from mixdq.passes.errors import GraphFormError
-from mixdq.passes.form import deviations
 
 
 class CheckFormPass(ir.passes.InPlacePass):
-    """Refuses a graph that deviates from its plan (`mixdq.passes.form`); changes nothing."""
+    """Refuses a graph that deviates from its plan (`mixdq.passes.deviations`); changes nothing."""
 
     def __init__(self, plan: PrecisionPlan, table: LayerTable, dialect: Dialect) -> None:
         self.plan = plan

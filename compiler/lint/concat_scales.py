@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from mixdq.compiler.lint.finding import Finding
 from mixdq.compiler.lint.subject import Subject, dequantized, parameters, readers, scale_in_words
-from mixdq.passes.form import QUANTIZE
+from mixdq.passes.deviations import QUANTIZE
 
 RULE = "concat-scales"
 _TODO = "quantize behind the Concat alone, with one scale; or split the layer that reads it, a half each"

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from mixdq.compiler.lint.finding import REBUILD, Finding
 from mixdq.compiler.lint.subject import Subject
 from mixdq.configs.target import Dialect
-from mixdq.passes.form import DEQUANTIZE
+from mixdq.passes.deviations import DEQUANTIZE
 from mixdq.passes.layers import LAYER_OPS
 
 RULE = "fp32-island"

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from mixdq.compiler.lint.finding import Finding, Severity
 from mixdq.compiler.lint.subject import Subject
 from mixdq.configs.layers import LayerName
-from mixdq.passes.form import DEQUANTIZE, produced_by
+from mixdq.passes.deviations import DEQUANTIZE, produced_by
 from mixdq.passes.layers import LayerNode, layer_nodes
 
 RULE = "matrix-vector"

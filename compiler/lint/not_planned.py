@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mixdq.compiler.lint.finding import REBUILD, Finding
 from mixdq.compiler.lint.subject import Subject
-from mixdq.passes.form import DEQUANTIZE, QUANTIZE, DeviationKind, deviations
+from mixdq.passes.deviations import DEQUANTIZE, QUANTIZE, DeviationKind, deviations
 
 RULE = "quantized-not-planned"
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.target import Dialect
-from mixdq.passes.form import DEQUANTIZE, QUANTIZE, produced_by
+from mixdq.passes.deviations import DEQUANTIZE, QUANTIZE, produced_by
 
 # What moves numbers about and changes none: all of them, or some.
 _RESHAPES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Flatten")

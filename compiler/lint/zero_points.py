@@ -8,7 +8,7 @@ import numpy as np
 
 from mixdq.compiler.lint.finding import Finding
 from mixdq.compiler.lint.subject import Subject
-from mixdq.passes.form import DEQUANTIZE, QUANTIZE
+from mixdq.passes.deviations import DEQUANTIZE, QUANTIZE
 
 RULE = "zero-point"
 _TODO = "quantize symmetrically for TensorRT; an asymmetric range's centre goes into the bias instead"
