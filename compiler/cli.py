@@ -13,6 +13,7 @@ from rich.console import Console
 from mixdq.compiler import options as o
 from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_allocate import allocation
+from mixdq.compiler.cli_explain import explanation
 from mixdq.compiler.cli_lint import linting
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.pipeline import Goal
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(show)
 app.add_typer(linting)
 app.add_typer(allocation)
+app.add_typer(explanation)
 
 
 def _from_model(goal: Goal) -> Callable[..., None]:
