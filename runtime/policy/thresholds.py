@@ -20,7 +20,7 @@ class Thresholds:
 
     Attributes:
         points: fastest first; one more than there are bounds.
-        bounds: numbers of waiting requests, the one to be served included, ascending.
+        bounds: numbers of requests that wait behind the one to be served, ascending.
         hysteresis: requests.
     """
 
@@ -63,7 +63,7 @@ class Thresholds:
     def choose(self, worker: Worker, situation: Situation) -> Batch:
         """The first in the queue, with those that fit into its batch."""
         allowed = situation.waiting[0].allowed
-        level = self.level(len(situation.waiting), situation.level)
+        level = self.level(len(situation.waiting) - 1, situation.level)
         # A request of a fixed size gets it; one that may be smaller at most what the level says.
         point = max(
             (one for one in allowed if one.typical_s[0] <= level.typical_s[0]), key=_time, default=None
