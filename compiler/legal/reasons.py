@@ -5,10 +5,11 @@ from __future__ import annotations
 from mixdq.compiler.legal.choices import Rules
 from mixdq.configs.capability import Entry
 from mixdq.configs.form import Granularity
-from mixdq.configs.layers import LayerSpec
+from mixdq.configs.layers import Kind, LayerSpec
 from mixdq.configs.precision import Precision
 
 _WIDTHS = {2, 4, 8, 16}
+_NOUNS = {Kind.LINEAR: "linear layer", Kind.CONVOLUTION: "convolution"}
 
 
 def reason_of(asked: Precision, layer: LayerSpec, rules: Rules) -> str:
@@ -19,7 +20,7 @@ def reason_of(asked: Precision, layer: LayerSpec, rules: Rules) -> str:
         return f"no back end takes activations of {asked.activation_bits} bits"
     alike = [entry for entry in rules.capability.entries(layer.kind) if entry.form.precision == asked]
     if not alike:
-        return f"{rules.capability.table.product} has no {asked} of a {layer.kind}"
+        return f"{rules.capability.table.product} has no {asked} of a {_NOUNS[layer.kind]}"
     return _first(alike, layer, rules)
 
 
@@ -27,11 +28,12 @@ def _first(entries: list[Entry], layer: LayerSpec, rules: Rules) -> str:
     sm = rules.capability.sm
     legal = [entry for entry in entries if entry.takes(sm)]
     if not legal:
-        return f"{rules.capability} takes no {entries[0].form} of a {layer.kind}: {entries[0].reason(sm)}"
+        layers, form = _NOUNS[layer.kind], entries[0].form
+        return f"{rules.capability} takes no {form} of a {layers}: {entries[0].reason(sm)}"
     usable = [entry for entry in legal if entry.emitted or rules.unwritten]
     if not usable:
         planned = "" if rules.capability.table.built else f"; {rules.capability.table.product} are not built"
-        return f"mixdq does not write {legal[0].form} of a {layer.kind} yet{planned}"
+        return f"mixdq does not write {legal[0].form} of a {_NOUNS[layer.kind]} yet{planned}"
     if all(not entry.form.fits(layer) for entry in usable):
         blocks = " or ".join(str(entry.form.granularity.block) for entry in usable)
         return f"the {layer.weight_shape[1]} inputs don't divide into blocks of {blocks}"
