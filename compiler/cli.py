@@ -16,6 +16,7 @@ from mixdq.compiler.cli_allocate import allocation
 from mixdq.compiler.cli_explain import explanation
 from mixdq.compiler.cli_lint import linting
 from mixdq.compiler.cli_show import show
+from mixdq.compiler.cli_targets import legality
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(show)
 app.add_typer(linting)
 app.add_typer(allocation)
+app.add_typer(legality)
 app.add_typer(explanation)
 
 
