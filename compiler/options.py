@@ -143,8 +143,8 @@ WeightBits = Annotated[
     float | None,
     typer.Option(
         "--weight-bits",
-        help="Mean bits where a search ships for the model: 2 to 8, as 5 or 3.66. Else of every layer, and "
-        "whole. 16: FP16. (default: 8)",
+        help="Mean bits, 2 to 8 (5, 3.66), where a search ships for the model: its plan of this mean, or a "
+        "plan solved within it. Else the bits of every layer, whole. 16: FP16. (default: 8)",
         rich_help_panel=_PLAN,
     ),
 ]

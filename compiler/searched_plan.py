@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixdq.compiler.layers_of import smallest_resolution
 from mixdq.compiler.recipe import Uniform
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import LayerTable, ModelIdentity
@@ -97,7 +98,7 @@ class ShippedSearch:
             self.sensitivity,
             PAPER_METRICS,
             _held(PAPER_WIDTHS, activation_bits, targets),
-            self._resolution,
+            smallest_resolution(self.table),
             frozenset(protected),
         )
         budgets = equal_budgets(subject, Operand.WEIGHT, weight_bits)
@@ -106,16 +107,12 @@ class ShippedSearch:
         allocation, _ = allocate(subject, budgets)
         return allocation.plan(bos_aware=True, split_shortcuts=True)
 
-    @property
-    def _resolution(self) -> int:
-        """Pixels at which activations are counted: as in `mixdq-compile allocate`, the smallest."""
-        return min(self.table.layers[0].macs)
-
     def _means(self, plan: PrecisionPlan) -> str:
         quantized = [layer for layer in self.table if plan[layer.name].quantizes_activation]
         floating = f"{len(self.table) - len(quantized)} of {len(self.table)} activations in FP16"
         weight, _ = plan.mean_bits(self.table)
-        sizes = {layer.name: input_elements(layer, self._resolution) for layer in quantized}
+        resolution = smallest_resolution(self.table)
+        sizes = {layer.name: input_elements(layer, resolution) for layer in quantized}
         bits = sum(size * plan[name].activation_bits for name, size in sizes.items())
         activation = bits / sum(sizes.values()) if sizes else FLOAT_BITS
         return f"means {weight:.2f}/{activation:.2f}, {floating}"

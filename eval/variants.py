@@ -25,7 +25,7 @@ RTX = Target.parse("rtx:sm89")
 _CPU = Target.parse("cpu")
 _CALIBRATION_PROMPTS = 32
 _CALIBRATION_SEED = 0
-_NO_BOS = "No BOS: the plan to the right of it, but without BOS-awareness."
+_NO_BOS = "No BOS: the next plan, but without BOS-awareness."
 _SEARCHED = (
     "Uniform: the same bits in every layer. MixDQ: as many in the mean, chosen by the search that ships."
 )
