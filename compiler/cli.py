@@ -15,6 +15,7 @@ from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_allocate import allocation
 from mixdq.compiler.cli_explain import explanation
 from mixdq.compiler.cli_lint import linting
+from mixdq.compiler.cli_sensitivity import app as sensitivity_app
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.cli_targets import legality
 from mixdq.compiler.pipeline import Goal
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(show)
 app.add_typer(linting)
 app.add_typer(allocation)
+app.add_typer(sensitivity_app)
 app.add_typer(legality)
 app.add_typer(explanation)
 
@@ -204,12 +206,15 @@ def calibrate(
     prompt_count: o.PromptCount = None,
     seed: o.Seed = None,
     calibration_steps: o.CalibrationSteps = None,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, or cuda for the whole model in FP32 on a GPU.")
+    ] = "cpu",
 ) -> None:
     """Run prompts through the model and write every layer's range; one table serves every plan."""
     source = open_source(o.choice_of(model, weights, variant, None, "float32", lora, None))
     sizes = o.resolutions_of(source, resolution)
     calibration = o.calibration_of(source, prompts, prompt_count, seed, sizes, calibration_steps)
-    order = CalibrationOrder(source, calibration.prompts, calibration.seed, sizes, calibration.steps)
+    order = CalibrationOrder(source, calibration.prompts, calibration.seed, sizes, calibration.steps, device)
     done = child_on_terminal("calibrate", find_ranges, order)
     done.value.write(out)
     print(f"{out}: {len(done.value.layers)} layers, {done.seconds:.1f} s, {done.peak_mib:.0f} MiB")

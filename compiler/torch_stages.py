@@ -30,13 +30,14 @@ _UNREAD = {Component.VAE_DECODER: ("encoder.", "quant_conv.")}
 
 @dataclass(frozen=True, slots=True)
 class CalibrationOrder:
-    """What to run to measure the ranges."""
+    """What to run to measure the ranges, and torch's name of the device that does it."""
 
     source: SourceModel
     prompts: tuple[str, ...]
     seed: int
     resolutions: tuple[int, ...]
     steps: int
+    device: str = "cpu"
 
 
 def make_layers(report: Report, source: SourceModel, resolutions: tuple[int, ...], path: Path) -> Made:
@@ -104,14 +105,14 @@ def make_export(report: Report, source: SourceModel, component: Component, batch
 
 def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Path) -> Made:
     """Runs the prompts and writes `ranges.json`; the value is the table's digest."""
-    ranges = _calibrate(report, order, LayerTable.read(layers))
+    ranges = calibrate_layers(report, order, LayerTable.read(layers))
     ranges.write(path)
     return Made((path,), ranges.digest)
 
 
 def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
     """The ranges of a model's layers over the prompts."""
-    return _calibrate(report, order, find_layers(report, order.source, order.resolutions))
+    return calibrate_layers(report, order, find_layers(report, order.source, order.resolutions))
 
 
 def find_embeddings(
@@ -127,9 +128,11 @@ def find_embeddings(
     return embeddings
 
 
-def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
+def calibrate_layers(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
+    """The ranges of layers that are listed already."""
     report("importing torch", 0, None)
     from mixdq.export.calibrate import calibrate
+    from mixdq.export.device import find_device
 
     done, total = 0, batches(len(order.prompts), order.resolutions)
 
@@ -146,4 +149,5 @@ def _calibrate(report: Report, order: CalibrationOrder, table: LayerTable) -> Ra
         resolutions=order.resolutions,
         steps=order.steps,
         advance=advance,
+        device=find_device(order.device),
     )

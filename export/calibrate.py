@@ -15,6 +15,7 @@ from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 from mixdq.export.calibrate_size import batch_size
 from mixdq.export.layers import quantizable
 from mixdq.export.reference import ReferencePipeline, unit_noise
+from mixdq.export.repeatable import repeatable
 from mixdq.export.source import SourceModel
 
 _SEEDS = 2**31
@@ -29,6 +30,7 @@ def calibrate(
     resolutions: Sequence[int],
     steps: int,
     advance: Callable[[], None],
+    device: str = "cpu",
 ) -> RangeTable:
     """Measures the ranges of all layers over prompts and resolutions, in FP32.
 
@@ -40,13 +42,19 @@ def calibrate(
         resolutions: pixels; the ranges cover all of them.
         steps: denoising steps of the model's own sampler; the ranges cover all of them.
         advance: called after every batch of prompts (see `mixdq.export.calibrate_size`).
+        device: torch's name of it. On the CPU each layer reads its weights when it runs; elsewhere the whole
+            model is loaded, in FP32.
 
     Raises:
         ModelError: no prompts, or values that are not finite.
     """
     if not prompts:
         raise ModelError("calibration needs at least one prompt; the prompt file is empty")
-    pipeline = ReferencePipeline(source, streamed=True)
+    pipeline = (
+        ReferencePipeline(source, streamed=True)
+        if device == "cpu"
+        else ReferencePipeline(source, streamed=False, device=device)
+    )
     observer = _Observer(pipeline.unet, table)
     for resolution in resolutions:
         source.check_resolution(resolution)
@@ -55,7 +63,8 @@ def calibrate(
             batch = prompts[start : start + size]
             batch_seed = (seed + 100_003 * start + resolution) % _SEEDS
             noise = unit_noise(source, len(batch), resolution, batch_seed)
-            pipeline.latents(batch, noise, resolution, steps)
+            with repeatable():
+                pipeline.latents(batch, noise.to(device), resolution, steps)
             advance()
     rows = observer.bos_rows()
     run = CalibrationRun(len(prompts), sha256_of_text("\n".join(prompts)), seed, tuple(resolutions), steps)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mixdq.configs.errors import ModelError
+from mixdq.export.one_step_size import decoded_at_once
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.source import SourceModel
 
@@ -57,6 +58,7 @@ class OneStep:
         batch: int,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        compile_decoder: bool = False,
     ) -> None:
         """Loads the whole model and runs the prompts in full precision.
 
@@ -68,6 +70,8 @@ class OneStep:
             batch: prompts that are computed together.
             device: torch's name of it.
             dtype: what text encoders and UNet compute in; the VAE computes in the choice's `vae_precision`.
+            compile_decoder: whether `torch.compile` compiles the VAE's decoder, which takes a minute and pays
+                for thousands of pictures on a GPU. The pictures of full precision are decoded by it too.
 
         Raises:
             RequestError: a resolution that the model can't make.
@@ -81,10 +85,13 @@ class OneStep:
             source, streamed=False, dtype=dtype, vae_dtype=vae_dtype, device=device
         )
         self._device = device
-        self._decoded_at_once = max(1, 8 * 512**2 // resolution**2)
+        self._decoded_at_once = decoded_at_once(resolution, device)
+        vae = self._pipeline.pipeline.vae
         if device != "cpu":
             # cuDNN's fast kernels are channels last; else it copies every activation of the VAE twice.
-            self._pipeline.pipeline.vae.to(memory_format=torch.channels_last)
+            vae.to(memory_format=torch.channels_last)
+        if compile_decoder:
+            vae.decoder = torch.compile(vae.decoder, dynamic=False)
         self.batches = tuple(
             self._first(prompts[start : start + batch], source, seed + start, resolution)
             for start in range(0, len(prompts), batch)
@@ -95,11 +102,6 @@ class OneStep:
         """The UNet, to be changed and changed back."""
         unet: nn.Module = self._pipeline.unet
         return unet
-
-    def compile_decoder(self) -> None:
-        """Compiles the VAE decoder, which takes a minute and pays for thousands of pictures on a GPU."""
-        vae = self._pipeline.pipeline.vae
-        vae.decoder = torch.compile(vae.decoder, dynamic=False)
 
     def predict(self, batch: Batch, copies: int = 1) -> Tensor:
         """The UNet's output `[copies B, 4, h, w]` on the batch, repeated as a whole."""
@@ -122,7 +124,7 @@ class OneStep:
         return result
 
     def images(self, latents: Tensor) -> Tensor:
-        """The pictures `[B, 3, H, W]` of latents, 0 to 1, on the device."""
+        """The pictures `[B, 3, H, W]` of latents `[B, 4, h, w]`, 0 to 1, on the device."""
         vae = self._pipeline.pipeline.vae
         scaled = latents.to(vae.dtype) / vae.config.scaling_factor
         with torch.inference_mode():

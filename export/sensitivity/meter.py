@@ -113,23 +113,28 @@ class Meter:
                 )
         return made
 
+    @torch.inference_mode()
     def _scores(
         self, layer: LayerName, batch: Batch, recording: Mapping[str, Any], decode: bool
     ) -> Mapping[Metric, Tensor]:
         """`[trials, B]` by metric."""
-        run, trials = self._run, self._question.trials
-        with self._replay.before(layer, recording, trials):
-            prediction = run.predict(batch, trials)
-        latents = run.latents(batch, prediction)
-        found = {
-            Metric.SQNR: sqnr_db(prediction, batch.prediction.repeat(trials, 1, 1, 1)),
-            Metric.X0_SQNR: sqnr_db(latents, batch.latents.repeat(trials, 1, 1, 1)),
-        }
-        if decode:
-            images, expected = run.images(latents), batch.images.repeat(trials, 1, 1, 1)
-            found[Metric.SSIM] = whole_ssim(images, expected)
-            found[Metric.WINDOWED_SSIM] = windowed_ssim(images, expected)
-        return {metric: values.reshape(trials, len(batch)).cpu() for metric, values in found.items()}
+        with self._replay.before(layer, recording, self._question.trials):
+            prediction = self._run.predict(batch, self._question.trials)
+        latents = self._run.latents(batch, prediction)
+        found: dict[Metric, list[Tensor]] = {metric: [] for metric in _metrics(decode)}
+        # Trial by trial: FP64 copies of all pictures would take more memory than making them.
+        for ours, x0 in zip(*(torch.split(each, len(batch)) for each in (prediction, latents)), strict=True):
+            found[Metric.SQNR].append(sqnr_db(ours, batch.prediction))
+            found[Metric.X0_SQNR].append(sqnr_db(x0, batch.latents))
+            if decode:
+                images = self._run.images(x0)
+                found[Metric.SSIM].append(whole_ssim(images, batch.images))
+                found[Metric.WINDOWED_SSIM].append(windowed_ssim(images, batch.images))
+        return {metric: torch.stack(values).cpu() for metric, values in found.items()}
+
+
+def _metrics(decode: bool) -> tuple[Metric, ...]:
+    return tuple(Metric) if decode else (Metric.SQNR, Metric.X0_SQNR)
 
 
 class _SideBySide(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
-from torch import nn
+from torch import Tensor, nn
 
 from mixdq.configs.layers import LayerName
 from mixdq.export.layers import quantizable
@@ -83,11 +83,48 @@ class Replay:
                 del self._parts[name].forward
 
     def done_before(self, layer: LayerName) -> tuple[str, ...]:
-        """The parts that need not run, none inside another."""
+        """The parts that need not run, none inside another, in the order in which they ran."""
         own = max((name for name in self._span if _holds(name, layer)), key=len)
-        start = self._span[own][0]
-        done = {name for name, (_, end) in self._span.items() if end < start}
-        return tuple(name for name in done if not any(_holds(other, name) for other in done - {name}))
+        start, _ = self._span[own]
+        done: list[str] = []
+        # By their ends a part comes after all that is inside it.
+        for name, (_, end) in sorted(self._span.items(), key=lambda item: item[1][1]):
+            if end < start:
+                done = [other for other in done if not _holds(name, other)]
+                done.append(name)
+        return tuple(done)
+
+
+def recorded_values(unet: nn.Module, run: Callable[[], object]) -> tuple[int, int]:
+    """How many values a recording holds, and how many the UNet's largest tensor; on the meta device too.
+
+    Args:
+        unet: the model.
+        run: runs it once.
+    """
+    largest = 0
+
+    def see(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal largest
+        largest = max([largest, *(tensor.numel() for tensor in _tensors((inputs, output)))])
+
+    hooks = [module.register_forward_hook(see) for module in unet.modules() if not list(module.children())]
+    try:
+        recording = Replay(unet).record(run)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # A block gives its resnets' outputs again, which are the same tensors.
+    different = {id(tensor): tensor.numel() for tensor in _tensors(list(recording.values()))}
+    return sum(different.values()), largest
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
 
 
 def _parts(unet: nn.Module) -> Iterator[tuple[str, nn.Module]]:
