@@ -1,0 +1,216 @@
+"""The ablation: row by row plan, pictures and scores; then the tables and the contact sheet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mixdq.configs.files import write_text
+from mixdq.configs.machine import describe_machine, installed_versions
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.quality_table import QualityTable
+from mixdq.configs.ranges import RangeTable
+from mixdq.eval.ablation.by_role import measure_by_role
+from mixdq.eval.ablation.cases import FULL, Case, previous
+from mixdq.eval.ablation.costs import costs_of
+from mixdq.eval.ablation.header import Header, claim
+from mixdq.eval.ablation.markdown import write_markdown
+from mixdq.eval.ablation.plans import PlanMaker, RowPlan
+from mixdq.eval.ablation.report import Ablation, AblationRow, Comparison
+from mixdq.eval.ablation.rows import Studio
+from mixdq.eval.ablation.scores import FullScores, Scorer
+from mixdq.eval.ablation.sheet import write_sheet
+from mixdq.eval.ablation.training import Training
+from mixdq.eval.images.order import order_digest
+from mixdq.eval.quality.bootstrap import Bootstrap
+from mixdq.eval.quality.pictures import DrawnSet
+
+RANGES_FILE = "ranges.json"
+
+_FID = "FID"
+_PACKAGES = ("mixdq", "numpy", "onnxruntime", "ortools", "pillow", "scikit-image", "torch", "torchmetrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An ablation as it is asked for.
+
+    Attributes:
+        cases: the rows, full precision first.
+        plans: of the rows.
+        studio: what draws.
+        training: what the model was trained on; None if it is not at hand.
+        header: what all rows share.
+        bootstrap: of the intervals.
+        role_prompts: how many prompts each role is judged on; 0 for no such table.
+        columns: prompts on the contact sheet.
+        command: as it was given.
+    """
+
+    cases: Sequence[Case]
+    plans: PlanMaker
+    studio: Studio
+    training: Training | None
+    header: Header
+    bootstrap: Bootstrap
+    role_prompts: int
+    columns: int
+    command: str
+
+
+def header_of(plans: PlanMaker, studio: Studio, seed: int) -> Header:
+    """What identifies the ablation."""
+    return Header(
+        model=plans.table.model,
+        layers_digest=plans.table.digest,
+        sensitivity_digest=plans.sensitivity.digest,
+        prompts_digest=order_digest(studio.pictures),
+        count=len(studio.pictures),
+        seed=seed,
+        resolution=studio.resolution,
+        ratio=plans.ratio,
+        plans={row: given.plan.digest for row, given in plans.given.items()},
+    )
+
+
+def ablate(request: Request, say: Callable[[str], None]) -> Ablation:
+    """Makes what is missing of an ablation's folder.
+
+    Writes `header.json`, `plans/`, `pictures/`, `scores/`, and at the end `ablation.json`, `ablation.md` and
+    `samples.png`. A run that was stopped goes on: a row that is whole is not compiled, drawn or scored again.
+
+    Args:
+        request: what to do.
+        say: told each row's outcome.
+
+    Raises:
+        MixdqError: a folder of another ablation, plans that can't be made, whatever compiling, drawing and
+            scoring refuse.
+    """
+    studio, out = request.studio, request.studio.out
+    claim(out, request.header)
+    # All plans before the first picture: a budget that can't be kept is no surprise after ten minutes.
+    plans = {case: _plan(request.plans, case, out / "plans") for case in request.cases}
+    drawn: dict[Case, DrawnSet] = {}
+    scores: dict[Case, FullScores] = {}
+    rows: dict[str, AblationRow] = {}
+    tables: list[QualityTable] = []
+    began = time.monotonic()
+    for number, (case, plan) in enumerate(plans.items(), start=1):
+        start = time.monotonic()
+        drawn[case] = studio.draw(case, plan.plan)
+        scorer = Scorer(out / "scores", drawn[FULL], request.training, request.bootstrap, studio.watch)
+        scores[case] = scorer.against_full(case.name, drawn[case])
+        tables.append(scores[case].table)
+        rows[case.name] = _row(request, case, plan, drawn[case], scorer, scores, rows)
+        now, left = time.monotonic(), len(plans) - number
+        times = f"{now - start:.0f} s, {(now - began) / number * left / 60:.0f} min left"
+        say(f"{number:2} of {len(plans)}  {_in_words(rows[case.name])}  {times}")
+    by_role = None
+    if request.role_prompts:
+        by_role = measure_by_role(
+            studio.source,
+            request.plans.table,
+            RangeTable.read(studio.work / RANGES_FILE),
+            [picture.prompt for picture in studio.pictures[: request.role_prompts]],
+            seed=request.header.seed,
+            resolution=studio.resolution,
+            header_digest=request.header.digest,
+            path=out / "by-role.json",
+            report=studio.watch("roles and text layers"),
+        )
+    found = Ablation(
+        header=request.header,
+        rows=tuple(rows.values()),
+        by_role=by_role,
+        training_sha256=request.training.sha256 if request.training else None,
+        training_count=len(request.training.photographs.files) if request.training else 0,
+        not_scored=dict(pair for table in tables for pair in table.not_scored.items()),
+        failed_controls=tuple(_failed_controls(tables)),
+        command=request.command,
+        machine=describe_machine(),
+        versions=installed_versions(*_PACKAGES),
+    )
+    found.write(out)
+    write_markdown(found, out)
+    write_sheet(drawn, {case: found.psnr_db for case, found in scores.items()}, request.columns, out)
+    return found
+
+
+def _plan(maker: PlanMaker, case: Case, folder: Path) -> RowPlan:
+    """A row's plan; one that was made before is read, because a solver may break ties otherwise."""
+    path, how = folder / f"{case.name}.yaml", folder / f"{case.name}.txt"
+    if path.is_file() and how.is_file():
+        plan = PrecisionPlan.read(path)
+        plan.check(maker.table)
+        return RowPlan(plan, how.read_text(encoding="utf-8").strip())
+    made = maker.make(case)
+    made.plan.check(maker.table)
+    made.plan.write(path)
+    write_text(how, made.how + "\n")
+    return made
+
+
+def _row(
+    request: Request,
+    case: Case,
+    plan: RowPlan,
+    drawn: DrawnSet,
+    scorer: Scorer,
+    scores: Mapping[Case, FullScores],
+    earlier: Mapping[str, AblationRow],
+) -> AblationRow:
+    quality = scores[case].table.rows[0]
+    before = previous(case)
+    step = None
+    if before in scores:
+        assert before is not None
+        step = scorer.step((case.name, before.name), (scores[case], scores[before]))
+    row = AblationRow(
+        name=case.name,
+        label=case.label,
+        plan=drawn.manifest.painter.plan,
+        plan_digest=plan.plan.digest,
+        how=plan.how,
+        costs=costs_of(plan.plan, request.plans.table, request.studio.resolution),
+        manifest_sha256=drawn.sha256,
+        quality=quality.scores,
+        refused=quality.refused,
+        training=scorer.against_training(case.name, drawn),
+        step=step,
+        paper_fid=case.paper_fid,
+        comparison=None,
+    )
+    return replace(row, comparison=_comparison(case, row, earlier))
+
+
+def _comparison(case: Case, row: AblationRow, earlier: Mapping[str, AblationRow]) -> Comparison | None:
+    """With the nearest step before in the same budget that the paper has, else with full precision."""
+    before: Case | None = previous(case)
+    while before is not None and (before.paper_fid is None or before.name not in earlier):
+        before = previous(before)
+    before = before or FULL
+    if case is FULL or case.paper_fid is None or before.paper_fid is None:
+        return None
+    training = bool(row.training)
+    ours, theirs = row.score(_FID, training=training), earlier[before.name].score(_FID, training=training)
+    if ours is None or theirs is None or not theirs.value > 0 or (before is FULL and not training):
+        return None
+    metric = f"{ours.metric} to {'training pictures' if training else 'full precision'}"
+    return Comparison.of(
+        before.name, (case.paper_fid[0], before.paper_fid[0]), (ours.value, theirs.value), metric
+    )
+
+
+def _failed_controls(tables: Sequence[QualityTable]) -> Iterator[str]:
+    for control in (control for table in tables for control in table.controls if not control.passed):
+        place = Path(control.pictures).name
+        yield f"control failed: {control.metric} of {place}, {control.name}: {control.means}"
+
+
+def _in_words(row: AblationRow) -> str:
+    names = ("FID", "PSNR dB", "emoji alignment")
+    found = [score for score in map(row.score, names) if score is not None]
+    return f"{row.name:<13} " + ", ".join(f"{score.metric} {score.value:.4g}" for score in found)

@@ -1,0 +1,137 @@
+"""One role's layers at W8A8 and nothing else: what each type of layer does to the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from mixdq.configs.documents import STRICT, read_json, to_json
+from mixdq.configs.errors import EvaluationError, StorageError
+from mixdq.configs.files import write_text
+from mixdq.configs.layers import LayerTable, Role
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.ranges import RangeTable
+from mixdq.configs.target import Dialect
+from mixdq.eval.ablation.text_layers import TextLayerRow, measure_text_layer
+from mixdq.eval.quality.found import Report
+from mixdq.export.judge import Judge
+from mixdq.export.one_step import OneStep
+from mixdq.export.source import SourceModel
+
+_BITS = 8
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class RoleRow:
+    """The layers of one role at W8A8, all others in floating point.
+
+    Attributes:
+        role: which.
+        bos_aware: whether token 0 was left out of cross-attention's K and V.
+        layers: how many were quantized.
+        sqnr_db: of the UNet's output, mean over the prompts.
+        ssim: of the decoded pictures, one window over each, mean.
+        psnr_db: of the decoded pictures, mean.
+    """
+
+    role: Role
+    bos_aware: bool
+    layers: int
+    sqnr_db: float
+    ssim: float
+    psnr_db: float
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class ByRole:
+    """What simulation in torch gives, layer type by layer type (paper, figure 14 and section 5.4).
+
+    Attributes:
+        header_digest: of the ablation that it belongs to.
+        ranges_digest: of the calibrated ranges.
+        prompts: how many the roles were judged on; the text's layers on the first eight of them.
+        rows: two a role, without and with BOS-awareness, in the order of the roles.
+        text_layers: cross-attention's K and V projections.
+    """
+
+    header_digest: str
+    ranges_digest: str
+    prompts: int
+    rows: tuple[RoleRow, ...]
+    text_layers: tuple[TextLayerRow, ...]
+    version: int = 1
+
+
+def measure_by_role(
+    source: SourceModel,
+    table: LayerTable,
+    ranges: RangeTable,
+    prompts: Sequence[str],
+    *,
+    seed: int,
+    resolution: int,
+    header_digest: str,
+    path: Path,
+    report: Report,
+) -> ByRole:
+    """Judges each role alone; figures of an earlier run of the same model and prompts are read again.
+
+    Args:
+        source: the model.
+        table: its layers.
+        ranges: its calibrated ranges.
+        prompts: what to draw.
+        seed: of the first picture's noise.
+        resolution: pixels.
+        header_digest: of the ablation.
+        path: the file of the figures.
+        report: told how many measurements are done.
+
+    Raises:
+        MixdqError: a model or ranges that don't fit, or results that are not finite.
+    """
+    try:
+        known = read_json(ByRole, path, EvaluationError)
+    except (EvaluationError, StorageError):
+        known = None
+    wanted = (header_digest, ranges.digest, len(prompts))
+    if known is not None and (known.header_digest, known.ranges_digest, known.prompts) == wanted:
+        return known
+    roles = [role for role in Role if any(layer.role is role for layer in table)]
+    text = [layer for layer in table if layer.reads_text]
+    total = 2 * len(roles) + len(text)
+    run = OneStep(source, prompts, seed=seed, resolution=resolution, batch=_BATCH)
+    judge = Judge(run, table, ranges, Dialect.ORT)
+    rows = []
+    for role in roles:
+        for bos_aware in (False, True):
+            rows.append(_judge(judge, table, role, bos_aware=bos_aware))
+            report(len(rows), total)
+    found = []
+    for layer in text:
+        found.append(measure_text_layer(run, table, ranges, layer))
+        report(len(rows) + len(found), total)
+    made = ByRole(*wanted, tuple(rows), tuple(found))
+    write_text(path, to_json(made))
+    return made
+
+
+def role_plan(table: LayerTable, role: Role, *, bos_aware: bool) -> PrecisionPlan:
+    """The layers of a role at W8A8, all others in floating point."""
+    return PrecisionPlan(
+        layers_digest=table.digest,
+        model_digest=None,
+        bos_aware=bos_aware,
+        split_shortcuts=True,
+        layers={layer.name: Precision(_BITS, _BITS) if layer.role is role else FP16 for layer in table},
+    )
+
+
+def _judge(judge: Judge, table: LayerTable, role: Role, *, bos_aware: bool) -> RoleRow:
+    found = judge.judge(role_plan(table, role, bos_aware=bos_aware))
+    count = sum(layer.role is role for layer in table)
+    return RoleRow(role, bos_aware, count, found.sqnr_db, found.ssim, found.psnr_db)
