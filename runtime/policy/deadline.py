@@ -92,13 +92,14 @@ class Deadline:
         """Everyone who will be in time and makes no one late, lower classes aside."""
         waiting = situation.waiting
         order = [*waiting[:place], request, *waiting[place:]]
-        times = finish_times(order, situation.clocks(), self._sigmas)
+        following = order[0].allowed[0]
+        times = finish_times(order, situation.clocks(following), self._sigmas)
         excess_s = times[place] - request.deadline_s
         if excess_s > 0:
             return Refusal("its deadline can't be met with those that wait", excess_s)
         if place == len(waiting) and request.allowed[0].max_batch == 1:
             return None  # it stands behind all others and changes nothing for them
-        before = finish_times(waiting, situation.clocks(), self._sigmas)
+        before = finish_times(waiting, situation.clocks(following), self._sigmas)
         after = times[:place] + times[place + 1 :]
         for other, early, late in zip(waiting, before, after, strict=True):
             if other.priority <= request.priority and early <= other.deadline_s < late:
@@ -141,11 +142,16 @@ class Deadline:
     def _misses(self, batch: Batch, worker: Worker, situation: Situation) -> int:
         """How many of those in the batch and behind it will be late."""
         taken = batch.requests
-        rest = _without(situation.waiting, taken)
-        clocks = situation.clocks()
-        clocks[worker.number] = (situation.now_s + batch.typical_s, batch.variance_s2)
-        end_s = clocks[worker.number][0] + self._sigmas * math.sqrt(batch.variance_s2)
-        missed = sum(end_s > request.deadline_s for request in taken)
+        end_s = situation.now_s + batch.typical_s
+        cautious_s = end_s + self._sigmas * math.sqrt(batch.variance_s2)
+        missed = sum(cautious_s > request.deadline_s for request in taken)
+        if not (rest := _without(situation.waiting, taken)):
+            return missed
+        following = rest[0].allowed[0]
+        clocks = situation.clocks(following)
+        # Those behind will be served at another point: changing back is part of what this one costs.
+        back_s = situation.switch_s if following is not batch.point else 0.0
+        clocks[worker.number] = (end_s + back_s, batch.variance_s2)
         return missed + count_misses(rest, finish_times(rest, clocks, self._sigmas))
 
 

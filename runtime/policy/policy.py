@@ -53,13 +53,19 @@ class Situation:
     level: Point | None
     switch_s: float
 
-    def clocks(self) -> list[tuple[float, float]]:
-        """When each worker is expected to be free, with the variance of that time."""
+    def clocks(self, following: Point) -> list[tuple[float, float]]:
+        """When each worker is expected to be free for a point, with the variance of that time."""
         now_s = self.now_s
-        return [
+        found = [
             (worker.free_s, worker.variance_s2) if worker.free_s > now_s else (now_s, 0.0)
             for worker in self.workers
         ]
+        if self.switch_s:
+            for worker in self.workers:
+                if worker.loaded is not None and worker.loaded is not following:
+                    free_s, variance_s2 = found[worker.number]
+                    found[worker.number] = (free_s + self.switch_s, variance_s2)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from mixdq.configs.errors import EvaluationError
+
 _SHORTEST_SHARE = 0.05
 
 
@@ -17,7 +19,12 @@ class ArrivalRate:
 
         Args:
             memory_s: after this time an arrival weighs 1/e of what it did.
+
+        Raises:
+            EvaluationError: it is not above 0.
         """
+        if not 0 < memory_s < math.inf:
+            raise EvaluationError(f"the memory of the rate is a number of seconds above 0, not {memory_s:g}")
         self._memory_s = memory_s
         self._first_s = math.nan
         self._last_s = math.nan

@@ -76,6 +76,8 @@ def read_trace(path: Path) -> Trace:
 
 
 def _call(path: Path, line: int, row: dict[str, str | None]) -> Call:
+    if None in row:  # where `DictReader` puts them
+        raise EvaluationError(f"{path}, line {line}: it has more cells than columns")
     try:
         at_s = float(row["arrival_s"] or "nan")
         size = row.get("size") or "auto"

@@ -17,7 +17,6 @@ from mixdq.runtime.policy.thresholds import Thresholds
 
 from .conftest import MakeRequest
 
-
 _WIDE = QueueLimits(100, 1 << 20)
 
 

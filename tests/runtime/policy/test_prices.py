@@ -114,7 +114,7 @@ def _stationary_gain(problem: Problem, rate: float, choice: tuple[Point, ...]) -
 
 def test_any_menu_is_solved_and_leaves_a_choice_in_every_state() -> None:
     random = Random(1)
-    for _ in range(20):
+    for _ in range(10):
         points = [
             Point(
                 size,

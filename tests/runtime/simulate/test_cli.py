@@ -1,0 +1,144 @@
+"""`mixdq-serve simulate`."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mixdq.configs.errors import EXIT_BAD_INPUT
+from mixdq.runtime.cli import main
+
+SERVED = [
+    *("--service-ms", "512=113.5", "--service-ms", "768=201.3", "--service-ms", "1024=349.2"),
+    *("--noise", "0.05", "--utility", "512=0.7", "--utility", "768=0.85", "--utility", "1024=1", "--objective-ms", "1000"),
+]  # fmt: skip
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["mixdq-serve", "simulate", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_rows_come_as_a_table_and_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, document = tmp_path / "rows.csv", tmp_path / "rows.json"
+    words = [
+        "--rate",
+        "3",
+        "--rate",
+        "6",
+        "--policy",
+        "deadline",
+        "--policy",
+        "thresholds",
+        "--requests",
+        "300",
+    ]
+    assert _run(monkeypatch, *SERVED, *words, "--csv", str(rows), "--json", str(document)) == 0
+    printed = capsys.readouterr().out
+    assert "thresholds 2, 5" in printed
+    assert str(rows) in printed
+    with rows.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [(row["policy"], row["rate_per_s"]) for row in found] == [
+        ("deadline", "3.0"),
+        ("thresholds 2, 5", "3.0"),
+        ("deadline", "6.0"),
+        ("thresholds 2, 5", "6.0"),
+    ]
+    kept = json.loads(document.read_text())
+    assert kept["settings"]["objective"] == "1000 ms"
+    for plain, row in zip(kept["rows"], found, strict=True):
+        assert float(row["p95_ms"]) == plain["p95_ms"]
+        assert float(row["share_768"]) == plain["resolution_shares"]["768"]
+        assert sum(plain["resolution_shares"].values()) == pytest.approx(1.0)
+        done = 300 - plain["refused"] - plain["shed"] - plain["late"]
+        assert plain["done_share"] * 300 == pytest.approx(done)
+        assert plain["p50_ms"] <= plain["p95_ms"] <= plain["p99_ms"]
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    outputs = []
+    for number, seed in enumerate(("7", "7", "8")):
+        file = tmp_path / f"{number}.csv"
+        words = [*SERVED, "--rate", "5", "--requests", "200", "--seed", seed, "--csv", str(file)]
+        code = "import sys; from mixdq.runtime.cli import main; main()"
+        subprocess.run([sys.executable, "-c", code, "simulate", *words], check=True, capture_output=True)
+        outputs.append(file.read_bytes())
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_a_dominated_resolution_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--service-ms", "896=400", "--utility", "896=0.9", "--rate", "1", "--requests", "10"]
+    assert _run(monkeypatch, *SERVED, *more) == 0
+    assert (
+        "896 pixels (400.0 ms, utility 0.9) is no faster and no better than 1024" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--arrivals", "gamma", "--rate", "3"],
+        ["--arrivals", "mmpp", "--rate", "3"],
+        ["--arrivals", "burst", "--concurrency", "1", "--concurrency", "2"],
+        ["--rate", "3", "--policy", "objective", "--policy", "static:768"],
+        ["--rate", "3", "--workers", "3", "--switch-ms", "20"],
+    ],
+)
+def test_every_pattern_and_policy_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert _run(monkeypatch, *SERVED, "--requests", "50", *words) == 0
+    assert "in time" in capsys.readouterr().out
+
+
+def test_a_trace_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "monday.csv"
+    trace.write_text("arrival_s,size\n10,512\n11,1024\n")
+    out = tmp_path / "rows.json"
+    assert _run(monkeypatch, *SERVED, "--arrivals", "trace", "--trace", str(trace), "--json", str(out)) == 0
+    (row,) = json.loads(out.read_text())["rows"]
+    assert (row["arrivals"], row["requests"], row["done_share"]) == ("trace monday.csv", 2, 1.0)
+    assert row["resolution_shares"] == {"512": 0.5, "768": 0.0, "1024": 0.5}
+    assert "monday.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([*SERVED], "poisson arrivals need --rate"),
+        ([*SERVED, "--rate", "3", "--concurrency", "1"], "poisson arrivals take --rate, not --concurrency"),
+        ([*SERVED, "--arrivals", "burst", "--rate", "3"], "burst arrivals need --concurrency"),
+        ([*SERVED, "--rate", "0"], "rate of arrivals is a number above 0, not 0"),
+        ([*SERVED, "--rate", "3", "--policy", "greedy"], "greedy is no policy; there are deadline"),
+        ([*SERVED, "--rate", "3", "--policy", "static:700"], "700 pixels are not served, but 512, 768, 1024"),
+        ([*SERVED, "--rate", "3", "--policy", "thresholds", "--threshold", "2"], "3 resolutions need 2"),
+        ([*SERVED, "--rate", "3", "--service-ms", "512=1"], "--service-ms says 512 twice: 113.5 and 1"),
+        ([*SERVED, "--rate", "3", "--service-ms", "x"], "--service-ms is PIXELS=NUMBER"),
+        ([*SERVED, "--rate", "3", "--service-ms", "640=nan"], "640 pixels: a service time is known and no"),
+        ([*SERVED, "--rate", "3", "--quality", "q.json"], "utilities come from --utility PIXELS=U"),
+        ([*SERVED, "--rate", "3", "--latency", "l.json"], "service times come from --latency FILE"),
+        ([*SERVED, "--rate", "3", "--late-risk", "0"], "risk of being late"),
+        ([*SERVED, "--rate", "3", "--rate-memory-s", "0"], "memory"),
+    ],
+)
+def test_bad_input_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert _run(monkeypatch, *words) == EXIT_BAD_INPUT
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
