@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mixdq.compiler import options as o
 from mixdq.compiler.layers_of import layers_of, smallest_resolution
+from mixdq.configs.capability import find_capability
 from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import PlanError
 from mixdq.configs.latency_table import LatencyTable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mixdq.compiler.allocate.request import Request
     from mixdq.compiler.allocate.subject import Subject
     from mixdq.compiler.allocate.sweep import Point
+    from mixdq.compiler.legal.choices import Rules
 
 allocation = typer.Typer()
 
@@ -76,8 +78,30 @@ def allocate(
         typer.Option("--latency", help="What `mixdq-eval latency --layers` wrote.", rich_help_panel=_BUDGETS),
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", help="Whose times to read.", rich_help_panel=_BUDGETS)
-    ] = "cpu",
+        str | None,
+        typer.Option(
+            "--target",
+            help="Choose in one programme among what rtx:sm89 runs, with its real bytes; and whose times to "
+            "read. (default: any widths, packed; times of cpu)",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            "--block",
+            help="Of a target: 32, 64 or 128 inputs share a scale of a four-bit weight.",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = None,
+    unwritten: Annotated[
+        bool,
+        typer.Option(
+            "--unwritten",
+            help="Also what the target takes and mixdq can't write yet: not to be compiled.",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = False,
     ratio: Annotated[
         float,
         typer.Option(
@@ -153,14 +177,18 @@ def allocate(
 ) -> None:
     """Choose every layer's bits within budgets: the paper's four programmes, or one; proven optimal."""
     from mixdq.compiler.allocate.joint import JointBudgets
+    from mixdq.compiler.allocate.on_target import realized, solve, totals_in_words, with_menu
     from mixdq.compiler.allocate.request import Request, write_mixdq
     from mixdq.compiler.allocate.words import parse_budgets, parse_memory
 
+    rules = _rules(target, block, unwritten, baseline, sweep, sweep_ratios)
     table = layers_of(model)
     metrics = {Group.CONTENT: content_metric, Group.QUALITY: quality_metric}
     subject = _subject(
         table, sensitivity, widths, metrics, protected or protect_share, _resolution(table, resolution)
     )
+    if rules is not None:
+        subject = with_menu(subject, rules, split_shortcuts=not no_split_shortcuts)
     request = Request(
         budgets=JointBudgets(
             weight_bits,
@@ -170,21 +198,28 @@ def allocate(
         ),
         ratios={Operand.WEIGHT: ratio, Operand.ACTIVATION: activation_ratio},
         direct=parse_budgets(budget or []),
-        joint=joint or latency_ms is not None,
-        times=_times(latency, latency_ms, subject, target),
+        joint=joint or latency_ms is not None or rules is not None,
+        times=_times(latency, latency_ms, subject, "cpu" if rules is None else rules.times_target),
         limit_s=limit_s,
     )
     if sweep is not None or sweep_ratios is not None:
         _sweep(subject, request, sweep, sweep_ratios, out)
         return
-    answer = (
-        request.solve(subject) if baseline is None else request.baseline(subject, _baseline(baseline), seed)
-    )
+    if rules is not None:
+        answer = solve(request, subject, rules)
+    elif baseline is None:
+        answer = request.solve(subject)
+    else:
+        answer = request.baseline(subject, _baseline(baseline), seed)
     console = stdout_console()
     for part in answer.in_words():
         console.print(part, soft_wrap=isinstance(part, str), highlight=False)
     plan = answer.allocation.plan(bos_aware=not no_bos_aware, split_shortcuts=not no_split_shortcuts)
     plan.check(table)
+    if rules is not None:
+        plan = realized(plan, subject)
+        for part in totals_in_words(plan, subject, rules):
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
     plan.write(out)
     files = write_mixdq(mixdq, plan, answer.allocation) if mixdq is not None else ()
     print(f"protected: {', '.join(sorted(subject.protected)) or 'none'}")
@@ -248,6 +283,24 @@ def _subject(
     else:
         names = protected_layers(table, scores, protect, metrics)
     return Subject(table, scores, metrics, parse_widths(widths or []), resolution, frozenset(names))
+
+
+def _rules(target: str | None, block: int | None, unwritten: bool, *others: object) -> Rules | None:
+    """What a target lets choose; `others` are the options that choose any widths."""
+    from mixdq.compiler.legal.choices import Rules
+
+    if target is None:
+        if block is not None or unwritten:
+            raise PlanError(
+                "--block and --unwritten are about what a target runs; give --target, as rtx:sm89"
+            )
+        return None
+    if any(other is not None for other in others):
+        raise PlanError(
+            "--target chooses among what it runs, in one programme, and --baseline, --sweep and "
+            "--sweep-ratios spend the budgets of the four programmes; leave them out, or --target"
+        )
+    return Rules(find_capability(target), block, unwritten)
 
 
 def _times(latency: Path | None, budget_ms: float | None, subject: Subject, target: str) -> LayerTimes | None:

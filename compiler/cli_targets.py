@@ -26,6 +26,7 @@ from mixdq.configs.plan import PrecisionPlan
 
 if TYPE_CHECKING:
     from mixdq.compiler.allocate.layer_times import LayerTimes
+    from mixdq.compiler.legal.choices import Rules
     from mixdq.compiler.legal.probe import Finding
 
 legality = typer.Typer()
@@ -117,7 +118,7 @@ def legalize(
     rules = Rules(find_capability(target), block, unwritten)
     asked, table = PrecisionPlan.read(plan), layers_of(layers)
     pixels = smallest_resolution(table) if resolution is None else resolution
-    times = _times(latency, table, target, pixels)
+    times = _times(latency, table, rules, pixels)
     made = make_legal(asked, table, rules, strict=strict, times=times)
     _print(in_words(asked, made, table, rules, pixels))
     if out is not None:
@@ -155,11 +156,12 @@ def _probe(tables: tuple[BackendTable, ...], one: Capability | None) -> tuple[li
     return findings, skipped
 
 
-def _times(latency: Path | None, table: LayerTable, target: str, resolution: int) -> LayerTimes | None:
+def _times(latency: Path | None, table: LayerTable, rules: Rules, resolution: int) -> LayerTimes | None:
     from mixdq.compiler.allocate.layer_times import LayerTimes
 
     if latency is None:
         return None
+    target = rules.times_target
     return LayerTimes.of(LatencyTable.read(latency), table, target=target, resolution=resolution)
 
 

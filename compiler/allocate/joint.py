@@ -11,6 +11,7 @@ from mixdq.compiler.allocate.layer_times import LayerTimes
 from mixdq.compiler.allocate.programme import Budget, Choice, Item, Programme
 from mixdq.compiler.allocate.solver import Solution
 from mixdq.compiler.allocate.subject import Part, Subject
+from mixdq.compiler.legal.menu import Menu
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import LayerName, LayerSpec
 from mixdq.configs.precision import Precision
@@ -19,6 +20,7 @@ from mixdq.configs.sensitivity import Operand
 GIB_IN_BITS = 2**33
 MS_IN_NS = 10**6
 _MOST_BITS = 8
+_BITS_OF_A_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class JointBudgets:
         weight_bits: mean, weighted by the number of weights.
         activation_bits: mean over the layers that are not protected, weighted by the values they read; 16 to
             leave all activations in FP16.
-        memory_gib: of the weights, packed to their widths.
+        memory_gib: of the weights, packed to their widths; of a target's as it stores them, with the scales.
         latency_ms: of one run of the UNet.
 
     Raises:
@@ -66,8 +68,13 @@ def joint_programme(
     to gain: 0 if all of its layers have their worst choice, 1 if all have their best. The objective is the
     sum of the parts' shares, 4 at most.
 
+    With a menu the choices are those of its precisions whose widths are offered. There an activation that is
+    not protected may stay in floating point too, where that alone makes fewer weight bits legal; it scores as
+    its largest width does, since nobody measured more.
+
     Raises:
-        PlanError: no budget, a latency without times, or a layer without a choice that was measured.
+        PlanError: no budget, a latency without times, or a layer without a choice that is legal, or that was
+            measured.
     """
     if budgets.latency_ms is not None and times is None:
         raise PlanError(
@@ -132,6 +139,8 @@ def _item(
         score = gains[weight].of_layer(subject, layer, precision.weight_bits)
         if precision.quantizes_activation:
             score += gains[activation].of_layer(subject, layer, precision.activation_bits)
+        elif subject.menu is not None:
+            score += gains[activation].of_layer(subject, layer, subject.widths[activation][-1])
         choices.append(Choice(precision, score, tuple(_costs(subject, layer, precision, budgets, times))))
     return Item(layer.name, tuple(choices))
 
@@ -144,13 +153,29 @@ def _precisions(
     budgets: JointBudgets,
     times: LayerTimes | None,
 ) -> Sequence[Precision]:
-    """The pairs of widths; with a budget of latency those that were measured."""
+    """The pairs of widths, of a menu's those that it has; with a budget of latency those measured."""
     floating = layer.name in subject.protected or budgets.activation_bits == FLOAT_BITS
     activations = (FLOAT_BITS,) if floating else subject.widths[activation]
     pairs = [Precision(w, a) for w in subject.widths[weight] for a in activations]
+    if subject.menu is not None:
+        pairs = _legal(subject.menu, layer, pairs)
     if times is None or budgets.latency_ms is None:
         return pairs
     return times.measured(layer.name, pairs)
+
+
+def _legal(menu: Menu, layer: LayerSpec, pairs: Sequence[Precision]) -> list[Precision]:
+    """Of the pairs, and of their weights beside floating point, those that a layer may get."""
+    # Floating point comes last: of choices that cost and score alike the first is taken.
+    wider = dict.fromkeys(Precision(pair.weight_bits, FLOAT_BITS) for pair in pairs)
+    found = [pair for pair in dict.fromkeys([*pairs, *wider]) if pair in menu.forms[layer.name]]
+    if not found:
+        runs = ", ".join(f"{precision}" for precision in menu.forms[layer.name]) or "nothing"
+        raise PlanError(
+            f"{menu.target} runs {layer.name} as {runs}, and the programme may choose "
+            f"{', '.join(map(str, pairs))}; offer other widths with --widths, or choose another target"
+        )
+    return found
 
 
 def _budgets(subject: Subject, budgets: JointBudgets, times: LayerTimes | None) -> tuple[Budget, ...]:
@@ -169,7 +194,8 @@ def _budgets(subject: Subject, budgets: JointBudgets, times: LayerTimes | None) 
             )
         )
     if budgets.memory_gib is not None:
-        made.append(Budget("GiB of packed weights", budgets.memory_gib, GIB_IN_BITS))
+        what = "packed weights" if subject.menu is None else f"weights and scales on {subject.menu.target}"
+        made.append(Budget(f"GiB of {what}", budgets.memory_gib, GIB_IN_BITS))
     if budgets.latency_ms is not None and times is not None:
         made.append(Budget("milliseconds of the UNet", budgets.latency_ms, MS_IN_NS, fixed=times.rest))
     return tuple(made)
@@ -184,6 +210,9 @@ def _costs(
         protected = layer.name in subject.protected
         yield 0 if protected else subject.size(Operand.ACTIVATION, layer) * precision.activation_bits
     if budgets.memory_gib is not None:
-        yield layer.weights * precision.weight_bits
+        if subject.menu is None:
+            yield layer.weights * precision.weight_bits
+        else:
+            yield _BITS_OF_A_BYTE * subject.menu.bytes[layer.name][precision]
     if budgets.latency_ms is not None and times is not None:
         yield times.nanoseconds[layer.name][precision]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mixdq.compiler.allocate.programme import Budget, Choice, Item, Programme
+from mixdq.compiler.legal.menu import Menu
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import Group, LayerName, LayerSpec, LayerTable
@@ -63,6 +64,7 @@ class Subject:
         widths: what a layer may get, by programme, ascending.
         resolution: pixels at which activations are counted.
         protected: layers whose activation stays FP16; the programmes of activations leave them out.
+        menu: what a target runs, which the joint programme then chooses from; None for any pair of widths.
 
     Raises:
         PlanError: the sensitivities are not complete, or lack a metric or width.
@@ -75,6 +77,7 @@ class Subject:
     widths: Widths
     resolution: int
     protected: Set[LayerName]
+    menu: Menu | None = None
 
     def __post_init__(self) -> None:
         self.sensitivity.check(self.table)

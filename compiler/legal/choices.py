@@ -11,6 +11,7 @@ from mixdq.configs.errors import PlanError
 from mixdq.configs.form import ActivationFormat, Form, Granularity, WeightFormat
 from mixdq.configs.layers import Kind, LayerSpec
 from mixdq.configs.precision import Precision
+from mixdq.configs.target import Backend
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Rules:
         if self.block is not None and self.block not in blocks:
             known = ", ".join(str(block) for block in blocks)
             raise PlanError(f"blocks of {self.block} weights are none; use {known}")
+
+    @property
+    def times_target(self) -> str:
+        """What a latency table calls the target: full TensorRT builds on the GPU, naming none."""
+        backend = self.capability.table.backend
+        return backend if backend == Backend.TENSORRT else str(self.capability)
 
     def forms(self, layer: LayerSpec) -> tuple[Form, ...]:
         """The legal forms of a layer, scales at least one a channel, in the order in which ties are settled.
