@@ -52,6 +52,7 @@ class Explanation:
         plan_digest: of the plan's file form.
         summary: the plan in a line.
         resolution: pixels at which activations and operations are counted.
+        fp8_layers: how many have E4M3 in place of integers; they are judged by the scores of 8-bit integers.
         sensitivity: what the scores were measured with, in words; None without them.
         totals: of all layers (`all`), of each group, of each role.
         protection: what stays in floating point.
@@ -67,6 +68,7 @@ class Explanation:
     plan_digest: str
     summary: str
     resolution: int
+    fp8_layers: int
     sensitivity: str | None
     totals: Mapping[str, Totals]
     protection: Protection
@@ -93,6 +95,7 @@ class Explanation:
             plan_digest=case.plan.digest,
             summary=summary_of(case.plan, case.table),
             resolution=case.resolution,
+            fp8_layers=sum(precision.floating for precision in case.plan.layers.values()),
             sensitivity=None if table is None else measured_with(table),
             totals=totals_of(case),
             protection=Protection.of(case),
@@ -109,6 +112,8 @@ class Explanation:
         scores = self.sensitivity or "none; give --sensitivity for ranks, costs and takeaways"
         yield f"plan {self.plan_digest[:12]} of {self.model}: {self.summary}"
         yield f"sensitivities: {scores}"
+        if self.fp8_layers:
+            yield f"layers in FP8: {self.fp8_layers}, judged by the scores of 8-bit integers"
         yield from totals_in_words(self.totals, self.resolution)
         yield from self.protection.in_words()
         yield from rankings_in_words(self.rankings, top)

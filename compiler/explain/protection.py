@@ -20,8 +20,8 @@ _RULE = f"{PAPER_SHARE * 100:g} % rule"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing8:
-    """How an activation does at 8 bits within its group.
+class Judgement:
+    """How an activation does at 8 bits, where the rule judges it, within its group.
 
     Attributes:
         score: by the group's metric.
@@ -48,17 +48,17 @@ class ProtectedLayer:
         name: of the layer.
         group: content or quality.
         precision: what the plan gives it.
-        standing: None without activation scores at 8 bits.
+        judgement: None without activation scores at 8 bits.
     """
 
     name: LayerName
     group: Group
     precision: str
-    standing: Standing8 | None
+    judgement: Judgement | None
 
     def why(self) -> str:
         """`1 % rule`, or that it is not, for a table's last column."""
-        found = self.standing
+        found = self.judgement
         if found is None:
             return "not known: no activation scores at 8 bits"
         if found.by_rule:
@@ -92,19 +92,19 @@ class Protection:
         plan = case.plan
         kept = {layer.name for layer in case.table if not plan[layer.name].quantizes_activation}
         any_quantized = len(kept) < len(case.table)
-        standings = _standings(case, kept)
+        judgements = _judgements(case, kept)
         entries = [
-            ProtectedLayer(layer.name, layer.group, str(plan[layer.name]), standings.get(layer.name))
+            ProtectedLayer(layer.name, layer.group, str(plan[layer.name]), judgements.get(layer.name))
             for layer in case.table
         ]
-        entries.sort(key=lambda entry: (entry.group, entry.standing.rank if entry.standing else 0))
+        entries.sort(key=lambda entry: (entry.group, entry.judgement.rank if entry.judgement else 0))
         return cls(
             quantizes_activations=any_quantized,
             layers=tuple(entry for entry in entries if any_quantized and entry.name in kept),
             passed_over=tuple(
                 entry
                 for entry in entries
-                if any_quantized and entry.name not in kept and entry.standing and entry.standing.by_rule
+                if any_quantized and entry.name not in kept and entry.judgement and entry.judgement.by_rule
             ),
             bos_aware=sum(plan.takes_bos_out(layer) for layer in case.table),
             split_shortcuts=sum(plan.splits(layer) for layer in case.table),
@@ -126,16 +126,16 @@ class Protection:
         )
 
 
-def _standings(case: Case, kept: set[LayerName]) -> dict[LayerName, Standing8]:
+def _judgements(case: Case, kept: set[LayerName]) -> dict[LayerName, Judgement]:
     """Of every layer; of none without activation scores at 8 bits."""
     if case.sensitivity is None or JUDGED_AT not in case.widths(Operand.ACTIVATION):
         return {}
     by_rule = set(protected_layers(case.table, case.sensitivity, PAPER_SHARE, case.metrics))
-    found: dict[LayerName, Standing8] = {}
+    found: dict[LayerName, Judgement] = {}
     for part in (part for part in case.scored_parts() if part.operand is Operand.ACTIVATION):
         quantized_before = 0
         for name, rank in ranks_of(case, part, JUDGED_AT).items():
-            found[name] = Standing8(
+            found[name] = Judgement(
                 score=case.score(part, name, JUDGED_AT),
                 metric=case.metrics[part.group],
                 rank=rank,
@@ -156,7 +156,7 @@ def _table(layers: tuple[ProtectedLayer, ...], title: str) -> Table:
         view.add_column(heading, justify="right")
     view.add_column("why")
     for layer in layers:
-        found = layer.standing
+        found = layer.judgement
         score = "-" if found is None else shown_score(found.score, found.metric)
         rank = "-" if found is None else f"{found.rank} of {found.of}"
         view.add_row(layer.name, layer.group, layer.precision, score, rank, layer.why())

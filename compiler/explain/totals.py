@@ -119,9 +119,9 @@ def totals_in_words(totals: Mapping[str, Totals], resolution: int) -> Iterator[R
         "reads, first without and then with the layers whose activation stays FP16"
     )
     yield (
-        "bytes are packed to the widths, and an engine may store wider. BOPs are the paper's, MACs x weight "
-        "bits x activation bits against 16 x 16; as computed, a layer with an FP16 activation works in FP16, "
-        "so that few bits of weights alone save none"
+        "bytes are packed to the widths; an engine may store and compute wider. BOPs are the paper's: MACs x "
+        "weight bits x activation bits, against 16 x 16. As computed: a layer with an FP16 activation works "
+        "in FP16, so that few bits of weights alone save none"
     )
 
 

@@ -135,3 +135,31 @@ def test_a_plan_or_scores_of_another_model_are_refused(
     replace(sensitivity, scores=few).write(folder / "sensitivity.json")
     code, _, err = command(*_explain(folder, "--layers", folder))
     assert (code, "has no weight sqnr_db for conv_in" in err) == (2, True)
+
+
+def test_the_sensitivities_that_ship_are_used_for_their_own_weights_alone(
+    folder: Path,
+    command: Command,
+    table: LayerTable,
+    sensitivity: SensitivityTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shipped = folder / "search" / "nine" / "sensitivity.json"
+    shipped.parent.mkdir(parents=True)
+    sensitivity.write(shipped)
+    monkeypatch.setattr("mixdq.configs.shipped_search._PACKAGE", folder)
+    code, out, err = command("explain", folder)
+    assert (code, err) == (0, "")
+    assert f"sensitivities: table {sensitivity.digest[:12]}" in out
+    LayerTable(ModelIdentity("nine", "0" * 64), table.layers).write(folder / "layers.json")
+    code, out, err = command("explain", folder)
+    assert code == 0
+    assert "sensitivities: none" in out
+    assert "the sensitivities that ship are not used: the sensitivity table was measured on nine" in err
+
+
+def test_fp8_says_by_which_scores_it_is_judged(
+    folder: Path, command: Command, make_plan: Callable[..., PrecisionPlan]
+) -> None:
+    make_plan("FP8").write(folder / "plan.yaml")
+    assert "layers in FP8: 9, judged by the scores of 8-bit integers" in command(*_explain(folder))[1]

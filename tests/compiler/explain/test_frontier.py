@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from mixdq.compiler.allocate.allocation import allocate
 from mixdq.compiler.allocate.subject import PAPER_WIDTHS, Part, Subject
 from mixdq.compiler.allocate.sweep import Point, grid, write_points
 from mixdq.compiler.explain.case import Case
+from mixdq.compiler.explain.explanation import Explanation, Extras
 from mixdq.compiler.explain.frontier import Frontier
 from mixdq.compiler.explain.points import read_points
 from mixdq.configs.errors import EvaluationError, StorageError
@@ -64,11 +66,14 @@ def test_points_are_read_as_they_were_written(points: tuple[Point, ...], tmp_pat
 def test_a_plan_of_a_frontiers_point_lies_on_the_frontier(
     subject: Subject, points: tuple[Point, ...], make_case: MakeCase
 ) -> None:
-    best = {operand: [p for p in points if p.operand is operand and p.on_frontier] for operand in Operand}
-    for index in (0, len(best[Operand.WEIGHT]) // 2, -1):
-        wanted = best[Operand.WEIGHT][index]
-        case = make_case(_plan(subject, wanted, best[Operand.ACTIVATION][0]))
-        own = Frontier.of(case, points, Operand.WEIGHT, PAPER_WIDTHS).own
+    weights, activations = (
+        [point for point in points if point.operand is operand and point.on_frontier]
+        for operand in (Operand.WEIGHT, Operand.ACTIVATION)
+    )
+    pairs = [(weights[0], activations[0]), (weights[1], activations[1]), (weights[-1], activations[-1])]
+    for wanted, other in [*pairs, *((two, one) for one, two in pairs)]:
+        case = make_case(_plan(subject, wanted, other))
+        own = Frontier.of(case, points, wanted.operand, PAPER_WIDTHS).own
         assert own.missing == ""
         assert own.mean_bits == pytest.approx(wanted.mean_bits)
         assert own.objective == pytest.approx(wanted.objective)
@@ -121,8 +126,13 @@ def test_budgets_that_can_not_be_kept_are_named(
 ) -> None:
     nan = float("nan")
     first = replace(points[0], feasible=False, objective=nan, content_budget=1.5, on_frontier=False)
-    found = Frontier.of(make_case(mixed), (first, *points[1:]), Operand.WEIGHT, PAPER_WIDTHS)
-    assert "weights: 1 of 25 can't be kept: content 1.5, quality 4" in list(found.in_words())
+    extras = Extras(points=(first, *points[1:]))
+    explained = Explanation.of(make_case(mixed), extras)
+    weights = explained.frontiers[list(Operand).index(Operand.WEIGHT)]
+    assert "weights: 1 of 25 can't be kept: content 1.5, quality 4" in list(weights.in_words())
+    # What is not known of them is left out, and is no NaN, which JSON does not have.
+    (infeasible,) = json.loads(explained.to_json())["frontiers"][0]["infeasible"]
+    assert infeasible == {"ratio": points[0].ratio, "content_budget": 1.5, "quality_budget": 4}
 
 
 _HEADER = (

@@ -71,7 +71,7 @@ def test_what_has_no_scores_is_not_ranked(
         scores={Operand.WEIGHT: sensitivity.scores[Operand.WEIGHT]},
     )
     assert {ranking.operand for ranking in rankings_of(make_case(mixed, weights))} == {Operand.WEIGHT}
-    assert Protection.of(make_case(mixed, weights)).layers[0].standing is None
+    assert Protection.of(make_case(mixed, weights)).layers[0].judgement is None
 
 
 def test_a_metric_that_was_not_measured_is_refused(
@@ -87,9 +87,9 @@ def test_protection_names_ranks_and_whether_it_is_the_rule(make_case: MakeCase, 
     found = Protection.of(make_case(plan))
     assert found.quantizes_activations
     first, second = found.layers
-    assert first.standing is not None
-    assert second.standing is not None
-    assert (first.name, first.standing.rank, first.standing.of, first.standing.by_rule) == (
+    assert first.judgement is not None
+    assert second.judgement is not None
+    assert (first.name, first.judgement.rank, first.judgement.of, first.judgement.by_rule) == (
         CONV_IN,
         1,
         6,
@@ -97,7 +97,7 @@ def test_protection_names_ranks_and_whether_it_is_the_rule(make_case: MakeCase, 
     )
     assert first.why() == "1 % rule"
     # conv_out, with 36 dB, is more sensitive than the shortcut, with 42, and is quantized.
-    assert (second.name, second.precision, second.standing.score) == (SHORTCUT, "FP16", 42.0)
+    assert (second.name, second.precision, second.judgement.score) == (SHORTCUT, "FP16", 42.0)
     assert second.why() == "not by the 1 % rule; more sensitive and quantized: 1"
     # One percent of three layers is one: K has the lowest SSIM at 8 bits.
     assert [layer.name for layer in found.passed_over] == [K]

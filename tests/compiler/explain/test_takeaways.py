@@ -48,11 +48,18 @@ def test_a_role_stands_by_its_median_and_its_worst_layer(make_case: MakeCase, mi
 
 
 def test_a_role_without_all_scores_of_a_metric_has_no_takeaway_of_it(
-    make_case: MakeCase, mixed: PrecisionPlan
+    make_case: MakeCase, mixed: PrecisionPlan, sensitivity: SensitivityTable
 ) -> None:
-    kinds = {(one.what, one.metric) for one in takeaways_of(make_case(mixed))}
-    assert ("self-attention", Metric.SQNR) in kinds
-    assert ("self-attention", Metric.SSIM) not in kinds
+    # Of the three convolutions conv_in alone, and the only layer of self-attention.
+    more = {
+        LayerName("conv_in"): (0.5, 0.6, 0.7),
+        LayerName(f"{_BLOCK}.attn1.to_q"): (0.6, 0.7, 0.8),
+    }
+    case = make_case(mixed, _with(sensitivity, Operand.WEIGHT, Metric.SSIM, more))
+    kinds = {(one.what, one.operand) for one in takeaways_of(case) if one.metric is Metric.SSIM}
+    assert ("self-attention", Operand.WEIGHT) in kinds
+    assert ("self-attention", Operand.ACTIVATION) not in kinds
+    assert ("convolution", Operand.WEIGHT) not in kinds
 
 
 def test_the_papers_claims_are_decided_by_these_scores(
