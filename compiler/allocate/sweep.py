@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -12,15 +12,12 @@ from pathlib import Path
 from mixdq.compiler.allocate.budgets import Split, split_budgets
 from mixdq.compiler.allocate.frontier import frontier
 from mixdq.compiler.allocate.joint import scaled_score
-from mixdq.compiler.allocate.programme import InfeasibleError
-from mixdq.compiler.allocate.solver import USUAL_LIMIT_S, Solution, solve
+from mixdq.compiler.allocate.solved import Wanted, Watch, solve_all
+from mixdq.compiler.allocate.solver import USUAL_LIMIT_S, Solution
 from mixdq.compiler.allocate.subject import Part, Subject, parts_of
 from mixdq.configs.errors import PlanError
 from mixdq.configs.files import write_text
 from mixdq.configs.sensitivity import Operand
-
-Watch = Callable[[int, int], None]
-"""Told how many solves are done, of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +110,20 @@ class _Solved:
         return cls(solution.score, share, solution.costs[0], subject.total(part), solution.proven)
 
 
-_Key = tuple[Part, float]
-
-
 def _solve_all(
-    subject: Subject, keys: Sequence[_Key], watch: Watch, limit_s: float
-) -> Mapping[_Key, _Solved | None]:
-    """Each programme with each budget, once; None if it can't be kept."""
-    programmes = {part: subject.programme(part, 0.0) for part in dict.fromkeys(part for part, _ in keys)}
-    wanted = list(dict.fromkeys(keys))
-    found: dict[_Key, _Solved | None] = {}
-    for number, (part, mean) in enumerate(wanted):
-        watch(number, len(wanted))
-        try:
-            solution = solve(programmes[part].with_limits(mean), limit_s=limit_s)
-        except InfeasibleError:
-            found[part, mean] = None
-        else:
-            found[part, mean] = _Solved.of(subject, part, solution)
-    return found
+    subject: Subject, keys: Sequence[Wanted], watch: Watch, limit_s: float
+) -> Mapping[Wanted, _Solved | None]:
+    """What each programme with each budget adds; None if it can't be kept."""
+    found = solve_all(subject, keys, watch, limit_s=limit_s)
+    return {
+        (part, mean): _Solved.of(subject, part, solution) if isinstance(solution, Solution) else None
+        for (part, mean), solution in found.items()
+    }
 
 
-def _point(operand: Operand, solved: Mapping[_Key, _Solved | None], content: _Key, quality: _Key) -> Point:
+def _point(
+    operand: Operand, solved: Mapping[Wanted, _Solved | None], content: Wanted, quality: Wanted
+) -> Point:
     one, two = solved[content], solved[quality]
     nan = float("nan")
     feasible = one is not None and two is not None
