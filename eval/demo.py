@@ -68,7 +68,7 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
         prompts=PROMPTS,
         seeds=seeds,
         rows=compared.rows,
-        plans={way.name: way.chosen.words for way in ways},
+        plans={way.name: way.chosen.words for way in ways[1:]},
         compile_s=seconds,
         rtx=f"engines for {RTX}, built here and not run" if obstacle is None else f"not built: {obstacle}",
         machine=made.machine,

@@ -66,7 +66,7 @@ class DemoReport:
         prompts: what was drawn, with `seeds`.
         seeds: one a prompt, the same for every variant.
         rows: the measurements.
-        plans: of each variant, which it is and where it is from.
+        plans: of each variant but full precision, what it is and where it is from.
         compile_s: seconds that each variant's bundle took, of this run (0 if it was up to date).
         rtx: what the RTX engines were built for, or why there are none.
         machine: processor, cores, system.
@@ -111,11 +111,11 @@ class DemoReport:
 
     def _caption(self) -> str:
         machine = ", ".join((self.machine["processor"], f"{self.machine['cores']} cores"))
-        plans = "; ".join(f"{variant}: {words}" for variant, words in self.plans.items())
+        plans = "".join(f"\n- {variant}: {words}" for variant, words in self.plans.items())
         return (
             f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
             f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
-            f"{len(self.prompts)} prompts against full precision. {self.note} Plans: {plans}."
+            f"{len(self.prompts)} prompts against full precision. {self.note}\nPlans:{plans}"
         )
 
 

@@ -26,6 +26,7 @@ _CPU = Target.parse("cpu")
 _CALIBRATION_PROMPTS = 32
 _CALIBRATION_SEED = 0
 _NO_BOS = "No BOS: the next plan, but without BOS-awareness."
+_UNIFORM = "the same bits in every layer, activations of the layers that the preset protects in FP16"
 _SEARCHED = (
     "Uniform: the same bits in every layer. MixDQ: as many in the mean, chosen by the search that ships."
 )
@@ -62,7 +63,7 @@ class Variants:
             Variant("full", "full precision", full, for_rtx=True),
             Variant("no-bos", "W8A8, no BOS", _without_bos(eight), for_rtx=False),
             Variant("mixdq", "W8A8, MixDQ" if searched else "W8A8, uniform", eight, for_rtx=True),
-            Variant("w4a8", "W4A8, uniform", uniform, for_rtx=False),
+            Variant("w4a8", "W4A8, uniform", replace(uniform, words=_UNIFORM), for_rtx=False),
         ]
         if not searched:
             return cls(tuple(ways), f"{_NO_BOS} All plans are uniform: {why_no_search(model)}.")

@@ -68,6 +68,7 @@ def test_where_a_search_ships_its_plans_stand_beside_the_uniform_one(table: Laye
     assert no_bos.chosen.words.endswith(", but not BOS-aware")
     assert isinstance(uniform.chosen.plan, Uniform)
     assert uniform.chosen.plan.precision == Precision(4, 8)
+    assert uniform.chosen.plan.protect == ("conv_in", "conv_out")
     assert four.chosen.words == "shipped w4a8, means 4.00/8.00, 0 of 264 activations in FP16"
     assert "by the search that ships" in found.note
 
