@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixdq.compiler.allocate.layer_times import LayerTimes
     from mixdq.compiler.legal.choices import Rules
     from mixdq.compiler.legal.probe import Finding
+    from mixdq.compiler.legal.probe_graphs import ProbeLayer
 
 legality = typer.Typer()
 
@@ -60,14 +61,25 @@ def targets(
         bool,
         typer.Option("--probe", help="Build a tiny graph for every entry with the builders that are here."),
     ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers",
+            help="A layers.json, a folder that holds one, or a model: --probe tries one layer of each of its "
+            "shapes instead. (default: three tiny ones)",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print records instead of tables.")] = False,
 ) -> None:
     """Show which forms of layers each target runs; --probe asks the builders: exit code 1 if they differ."""
     from mixdq.compiler.legal import target_words as words
 
     tables, one = _named(target)
+    if layers is not None and not ask:
+        raise TargetError("--layers says what to build for --probe; give both, or leave --layers out")
     if ask:
-        findings, skipped = _probe(tables, one)
+        findings, skipped = _probe(tables, one, layers)
         if as_json:
             print(json.dumps(words.probe_records(findings), indent=1))
         else:
@@ -137,10 +149,18 @@ def _named(target: str | None) -> tuple[tuple[BackendTable, ...], Capability | N
     return (one.table,), one
 
 
-def _probe(tables: tuple[BackendTable, ...], one: Capability | None) -> tuple[list[Finding], dict[str, str]]:
+def _probe(
+    tables: tuple[BackendTable, ...], one: Capability | None, model: str | None
+) -> tuple[list[Finding], dict[str, str]]:
     """What the builders say, and why others could not be asked; of a single back end that is an error."""
+    from mixdq.compiler.layers_of import layers_of, smallest_resolution
     from mixdq.compiler.legal.probe import probe, probeable
+    from mixdq.compiler.legal.probe_graphs import TINY_LAYERS, distinct_layers
 
+    layers: Sequence[ProbeLayer] = TINY_LAYERS
+    if model is not None:
+        of_model = layers_of(model)
+        layers = distinct_layers(of_model, smallest_resolution(of_model))
     findings: list[Finding] = []
     skipped: dict[str, str] = {}
     with terminal_watch(Console(stderr=True)) as watch:
@@ -152,7 +172,7 @@ def _probe(tables: tuple[BackendTable, ...], one: Capability | None) -> tuple[li
                     raise
                 skipped[table.backend] = str(error)
             else:
-                findings += probe(capabilities, watch.step(f"asking {table.product}"))
+                findings += probe(capabilities, layers, watch.step(f"asking {table.product}"))
     return findings, skipped
 
 

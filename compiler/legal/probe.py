@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.builders import require_builder
-from mixdq.compiler.legal.probe_graphs import Shape, probe_graph
+from mixdq.compiler.legal.probe_graphs import ProbeLayer, probe_graph
 from mixdq.compiler.ort_builder import check_onnxruntime
 from mixdq.compiler.tensorrt_builder import build_tensorrt
 from mixdq.compiler.worker import Call, Finished, Report, Worker
@@ -29,14 +29,14 @@ class Finding:
 
     Attributes:
         capability: the target.
-        shape: the layer.
+        layer: what was multiplied.
         entry: of the shipped table.
         taken: whether the builder took it.
         message: why not, in the builder's words, or that it crashed.
     """
 
     capability: Capability
-    shape: Shape
+    layer: ProbeLayer
     entry: Entry
     taken: bool
     message: str
@@ -49,7 +49,7 @@ class Finding:
     def __str__(self) -> str:
         found = "takes it" if self.taken else f"refuses it: {self.message}"
         shipped = "legal" if self.entry.takes(self.capability.sm) else "refused"
-        return f"{self.capability} {self.entry.form} {self.shape}: shipped as {shipped}, the builder {found}"
+        return f"{self.capability} {self.entry.form} {self.layer}: shipped as {shipped}, the builder {found}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,43 +85,46 @@ def probeable(table: BackendTable, sm: int | None) -> tuple[Capability, ...]:
     return found
 
 
-def probe(capabilities: Sequence[Capability], report: Report) -> Iterator[Finding]:
-    """Builds a graph for each entry and shape of each target, in a child process that may crash.
+def probe(
+    capabilities: Sequence[Capability], layers: Sequence[ProbeLayer], report: Report
+) -> Iterator[Finding]:
+    """Builds a graph for each entry and layer of each target, in a child process that may crash.
 
     Args:
         capabilities: as `probeable` gave them.
+        layers: to try; each with the entries of its kind whose blocks divide its inputs.
         report: told how many graphs are done.
     """
     asked = [
-        (capability, shape, entry)
+        (capability, layer, entry)
         for capability in capabilities
         for entry in capability.table.entries
-        for shape in Shape
-        if shape.kind in entry.kinds
+        for layer in layers
+        if layer.kind in entry.kinds and layer.fits(entry.form)
     ]
     worker = Worker()
     try:
-        for number, (capability, shape, entry) in enumerate(asked):
+        for number, (capability, layer, entry) in enumerate(asked):
             report(str(capability), number, len(asked))
-            worker.submit(Call(try_graph, (_target(capability), shape, entry.form)))
+            worker.submit(Call(try_graph, (_target(capability), layer, entry.form)))
             try:
                 verdict = _answer(worker)
             except MachineError as error:
                 worker.stop()
                 worker = Worker()
                 verdict = Verdict(False, str(error))
-            yield Finding(capability, shape, entry, verdict.taken, "" if verdict.taken else verdict.said)
+            yield Finding(capability, layer, entry, verdict.taken, "" if verdict.taken else verdict.said)
     finally:
         worker.stop()
 
 
-def try_graph(report: Report, target: Target, shape: Shape, form: Form) -> Verdict:
+def try_graph(report: Report, target: Target, layer: ProbeLayer, form: Form) -> Verdict:
     """Builds one layer with the builder that compiles bundles."""
     floating = target.dialect.float_type
     with tempfile.TemporaryDirectory(prefix="mixdq-probe-") as folder:
         graph = Path(folder) / "probe.onnx"
-        graph.write_bytes(probe_graph(shape, form, floating).SerializeToString())
-        ends = [TensorSpec(name, floating, sizes) for name, sizes in zip("xy", shape.tensors, strict=True)]
+        graph.write_bytes(probe_graph(layer, form, floating).SerializeToString())
+        ends = [TensorSpec(name, floating, sizes) for name, sizes in zip("xy", layer.tensors, strict=True)]
         try:
             if target.backend is Backend.CPU:
                 built = check_onnxruntime(report, graph, ends[:1], ends[1:])

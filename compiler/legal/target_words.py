@@ -64,7 +64,7 @@ def probe_records(findings: Iterable[Finding]) -> list[dict[str, object]]:
     return [
         {
             "target": str(finding.capability),
-            "layer": str(finding.shape),
+            "layer": str(finding.layer),
             "form": str(finding.entry.form),
             "shipped": finding.entry.takes(finding.capability.sm),
             "taken": finding.taken,
