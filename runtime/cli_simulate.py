@@ -187,7 +187,7 @@ def simulate(
         typer.Option(
             help="After so long an arrival counts 1/e in the estimate of the rate.", rich_help_panel=_POLICY
         ),
-    ] = 20.0,
+    ] = 5.0,
     queue_count: Annotated[
         int, typer.Option(min=1, help="Requests that may wait.", rich_help_panel=_POLICY)
     ] = 1000,

@@ -21,8 +21,10 @@ from mixdq.runtime.policy.policy import (
 from mixdq.runtime.policy.prices import Prices, Problem, solve
 from mixdq.runtime.policy.request import Request
 
-_RATE_STEP = math.log(1.05)
-"""Prices are computed for rates 5 % apart."""
+_RATE_STEP, _DISPERSION_STEP = math.log(1.05), math.log(1.25)
+"""Prices are computed for rates 5 % apart and dispersions 25 % apart."""
+# The state behind the prices counts those who wait, not how long they have waited: a little caution.
+_LEAST_DISPERSED, _MOST_DISPERSED = 1.25, 5.0
 _SLOWEST, _FASTEST = 0.01, 2.0
 """Rates beyond these, in requests an objective and in throughputs, are decided as these are."""
 
@@ -51,7 +53,7 @@ class Deadline:
     late_risk: float
     switch_share: float
     _sigmas: float = field(init=False, compare=False)
-    _prices: dict[int, Prices] = field(init=False, compare=False, default_factory=dict)
+    _prices: dict[tuple[int, int], Prices] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the figures.
@@ -80,12 +82,14 @@ class Deadline:
         """`deadline`."""
         return "deadline"
 
-    def prices(self, rate_per_s: float) -> Prices:
-        """What is best at a rate; kept for the next time."""
+    def prices(self, rate_per_s: float, dispersion: float) -> Prices:
+        """What is best for such arrivals; kept for the next time."""
         lowest, highest = _SLOWEST / self.problem.objective_s, _FASTEST * self.problem.throughput_per_s
         step = round(math.log(min(max(rate_per_s, lowest), highest)) / _RATE_STEP)
-        if (found := self._prices.get(step)) is None:
-            found = self._prices[step] = solve(self.problem, math.exp(step * _RATE_STEP))
+        clumps = round(math.log(min(max(dispersion, _LEAST_DISPERSED), _MOST_DISPERSED)) / _DISPERSION_STEP)
+        if (found := self._prices.get((step, clumps))) is None:
+            rate, ratio = math.exp(step * _RATE_STEP), math.exp(clumps * _DISPERSION_STEP)
+            found = self._prices[step, clumps] = solve(self.problem, rate, ratio)
         return found
 
     def admit(self, request: Request, place: int, situation: Situation) -> Refusal | None:
@@ -122,7 +126,7 @@ class Deadline:
         )
         found: Batch | None = None
         fewest = math.inf
-        for option in self.prices(situation.rate_per_s).options(len(waiting)):
+        for option in self.prices(situation.rate_per_s, situation.dispersion).options(len(waiting)):
             point = option.point
             if point not in allowed or (
                 dwelling and loaded is not None and point.typical_s[0] > loaded.typical_s[0]

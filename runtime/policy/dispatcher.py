@@ -53,7 +53,7 @@ class Dispatcher:
         workers: int,
         limits: QueueLimits,
         switch_s: float,
-        rate_memory_s: float,
+        rate: ArrivalRate,
         settle: Settle,
     ) -> None:
         """Starts empty, with idle workers.
@@ -63,19 +63,19 @@ class Dispatcher:
             workers: how many.
             limits: of the queue.
             switch_s: what a worker loses when it changes to another resolution.
-            rate_memory_s: of the estimate of the arrivals' rate (`ArrivalRate`).
+            rate: estimates how requests come; without arrivals yet.
             settle: is told how each accepted request ended.
         """
         self._policy = policy
         self._queue = RequestQueue(limits)
         self._workers = tuple(Worker(number) for number in range(workers))
-        self._rate = ArrivalRate(rate_memory_s)
+        self._rate = rate
         self._settle = settle
         self._gone: set[int] = set()
         self._arrived = 0
         self._refused = 0
         self._outcomes: Counter[Outcome] = Counter()
-        self._situation = Situation(0.0, self._queue.waiting, self._workers, 0.0, None, switch_s)
+        self._situation = Situation(0.0, self._queue.waiting, self._workers, 0.0, 1.0, None, switch_s)
 
     @property
     def workers(self) -> tuple[Worker, ...]:
@@ -197,6 +197,7 @@ class Dispatcher:
         situation = self._situation
         situation.now_s = now_s
         situation.rate_per_s = self._rate.per_second(now_s)
+        situation.dispersion = self._rate.dispersion
         return situation
 
     def _drop_hopeless(self, situation: Situation) -> None:

@@ -42,6 +42,7 @@ class Situation:
         waiting: in the order in which they are served.
         workers: all of them.
         rate_per_s: arrivals, as estimated.
+        dispersion: variance of their counts over the mean, as estimated; 1 for Poisson arrivals.
         level: the point of the last request that adapted; None before.
         switch_s: what a worker loses when it changes to another resolution.
     """
@@ -50,6 +51,7 @@ class Situation:
     waiting: Sequence[Request]
     workers: Sequence[Worker]
     rate_per_s: float
+    dispersion: float
     level: Point | None
     switch_s: float
 

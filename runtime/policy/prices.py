@@ -2,7 +2,8 @@
 
 Its state is the number n of requests that wait when a worker gets free, 0 to `capacity`: as many as can wait
 and all still be served in time at the fastest point. An action serves b of them at one point in s seconds and
-earns b times its utility; meanwhile a Poisson number of requests arrives, and each beyond the capacity costs
+earns b times its utility; meanwhile requests arrive, their number negative binomial with the mean and the
+dispersion (variance over mean; 1 is Poisson) that were seen, and each beyond the capacity costs
 `refusal_cost`. The long-run mean gain g a second and the relative values h(n) follow from Howard's policy
 iteration (R. A. Howard, Dynamic Programming and Markov Processes, 1960; semi-Markov form):
 
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from mixdq.runtime.policy.points import Menu, Point
 
-_MOST_STATES = 200
+_MOST_STATES = 100
 _ROUNDS = 50
 
 
@@ -76,17 +77,17 @@ class Problem:
 
     @property
     def capacity(self) -> int:
-        """How many may wait and still be served in time, at least one."""
+        """How many may wait and still be served in time: 1 to 100, beyond which a place has hardly a price."""
         return min(_MOST_STATES, max(1, math.floor(self.objective_s * self.throughput_per_s)))
 
 
-def solve(problem: Problem, rate_per_s: float) -> Prices:
-    """The prices at a rate above 0."""
+def solve(problem: Problem, rate_per_s: float, dispersion: float) -> Prices:
+    """The prices at a rate above 0 and a dispersion of at least 1."""
     options = [
         Option(point, count) for point in problem.menu.points for count in range(1, point.max_batch + 1)
     ]
     capacity = problem.capacity
-    legs = [_leg(problem, option, rate_per_s) for option in options]
+    legs = [_leg(problem, option, rate_per_s, dispersion) for option in options]
     chosen = np.zeros(capacity + 1, dtype=np.intp)
     for _ in range(_ROUNDS):
         gain, values = _evaluate(legs, chosen, rate_per_s)
@@ -117,25 +118,28 @@ class _Leg:
     moves: npt.NDArray[np.float64]
 
 
-def _leg(problem: Problem, option: Option, rate_per_s: float) -> _Leg:
+def _leg(problem: Problem, option: Option, rate_per_s: float, dispersion: float) -> _Leg:
     capacity, count = problem.capacity, option.count
     alone_s = option.point.typical_s[count - 1]
     seconds = alone_s / problem.workers
     mean = rate_per_s * seconds
-    chances = _poisson(mean, capacity)
-    moves = np.zeros((capacity + 1, capacity + 1))
-    reward = np.full(capacity + 1, -np.inf)
-    for waiting in range(count, capacity + 1):
-        left = waiting - count
-        room = capacity - left
-        moves[waiting, left:] = chances[: room + 1]
-        moves[waiting, capacity] += max(0.0, 1.0 - chances[: room + 1].sum())
-        refused = max(0.0, mean - room + float(chances[:room] @ np.arange(room, 0, -1)))
-        # Those left behind must still be in time. One alone at the fastest point always goes.
-        in_time = alone_s + left / problem.throughput_per_s <= problem.objective_s
-        if in_time or (count == 1 and option.point is problem.menu.points[0]):
-            reward[waiting] = count * option.point.utility - problem.refusal_cost * refused
-    return _Leg(reward, seconds, moves)
+    chances = _chances(mean, dispersion, capacity)
+    left = np.arange(capacity + 1) - count
+    # From `left` to n' in n' - left arrivals; all beyond the capacity end there.
+    arrivals = np.arange(capacity + 1)[None, :] - left[:, None]
+    moves = np.where((arrivals >= 0) & (arrivals <= capacity), chances[arrivals.clip(0, capacity)], 0.0)
+    moves[:, capacity] = np.maximum(0.0, 1.0 - moves[:, :capacity].sum(axis=1))
+    # E[refused] with room for k: the mean for 0, and P[more than k] less for each further place.
+    more = 1.0 - np.cumsum(chances)
+    refused = np.maximum(0.0, mean - np.concatenate(([0.0], np.cumsum(more))))
+    reward = (
+        count * option.point.utility - problem.refusal_cost * refused[(capacity - left).clip(0, capacity)]
+    )
+    # Those left behind must still be in time. One alone at the fastest point always goes.
+    in_time = alone_s + left / problem.throughput_per_s <= problem.objective_s
+    if count == 1 and option.point is problem.menu.points[0]:
+        in_time[:] = True
+    return _Leg(np.where(in_time & (left >= 0), reward, -np.inf), seconds, moves)
 
 
 def _evaluate(
@@ -162,9 +166,16 @@ def _ranked(options: list[Option], scores: npt.NDArray[np.float64]) -> tuple[Opt
     return tuple(options[index] for index in sorted(possible, key=lambda index: -scores[index]))
 
 
-def _poisson(mean: float, highest: int) -> npt.NDArray[np.float64]:
+def _chances(mean: float, dispersion: float, highest: int) -> npt.NDArray[np.float64]:
     """Chances of 0 to `highest` arrivals."""
     counts = np.arange(highest + 1)
-    logarithms = np.array([math.lgamma(count + 1) for count in counts])
-    found: npt.NDArray[np.float64] = np.exp(counts * math.log(mean) - mean - logarithms)
+    logarithms = np.array([-math.lgamma(count + 1) for count in counts])
+    if dispersion <= 1.0:
+        logarithms += counts * math.log(mean) - mean
+    else:
+        # Negative binomial with r = mean / (dispersion - 1) and p = 1 / dispersion.
+        size = mean / (dispersion - 1.0)
+        logarithms += [math.lgamma(count + size) - math.lgamma(size) for count in counts]
+        logarithms += counts * math.log1p(-1.0 / dispersion) - size * math.log(dispersion)
+    found: npt.NDArray[np.float64] = np.exp(logarithms)
     return found

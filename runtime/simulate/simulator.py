@@ -15,6 +15,7 @@ from mixdq.runtime.policy.dispatcher import Dispatcher
 from mixdq.runtime.policy.points import Menu
 from mixdq.runtime.policy.policy import Batch, Policy
 from mixdq.runtime.policy.queue import QueueLimits
+from mixdq.runtime.policy.rate import ArrivalRate
 from mixdq.runtime.policy.request import Outcome, Request
 from mixdq.runtime.simulate.calls import Call, Clients, Pattern
 from mixdq.runtime.simulate.record import Record
@@ -70,7 +71,7 @@ class _Run:
             workers=setup.workers,
             limits=setup.limits,
             switch_s=setup.switch_s,
-            rate_memory_s=setup.rate_memory_s,
+            rate=ArrivalRate(setup.rate_memory_s, _window_s(setup)),
             settle=self._settle,
         )
         self._setup = setup
@@ -135,3 +136,8 @@ class _Run:
 
     def _settle(self, request: Request, outcome: Outcome, now_s: float) -> None:
         self._ended += 1
+
+
+def _window_s(setup: Setup) -> float:
+    """Arrivals are counted over the time that they may wait; without an objective it doesn't matter."""
+    return setup.objective_s if math.isfinite(setup.objective_s) else 1.0

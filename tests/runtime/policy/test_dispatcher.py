@@ -11,6 +11,7 @@ from mixdq.runtime.policy.points import Menu
 from mixdq.runtime.policy.policy import Policy
 from mixdq.runtime.policy.prices import Problem
 from mixdq.runtime.policy.queue import QueueLimits
+from mixdq.runtime.policy.rate import ArrivalRate
 from mixdq.runtime.policy.request import Outcome, Request
 from mixdq.runtime.policy.static import Static
 from mixdq.runtime.policy.thresholds import Thresholds
@@ -31,7 +32,8 @@ class _Ended:
 
 
 def _dispatcher(policy: Policy, ended: _Ended, workers: int = 1, limits: QueueLimits = _WIDE) -> Dispatcher:
-    return Dispatcher(policy, workers=workers, limits=limits, switch_s=0.0, rate_memory_s=10.0, settle=ended)
+    rate = ArrivalRate(memory_s=10.0, window_s=1.0)
+    return Dispatcher(policy, workers=workers, limits=limits, switch_s=0.0, rate=rate, settle=ended)
 
 
 def test_a_request_is_done_or_late_by_its_deadline(menu: Menu, make_request: MakeRequest) -> None:

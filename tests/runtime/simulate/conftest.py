@@ -36,6 +36,6 @@ def make_setup(menu: Menu) -> MakeSetup:
         count: int = 1000,
         seed: int = 0,
     ) -> Setup:
-        return Setup(menu, workers, objective_s, switch_s, QueueLimits(count, 1 << 30), 20.0, requests, seed)
+        return Setup(menu, workers, objective_s, switch_s, QueueLimits(count, 1 << 30), 5.0, requests, seed)
 
     return make

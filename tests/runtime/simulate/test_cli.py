@@ -13,7 +13,8 @@ from mixdq.runtime.cli import main
 
 SERVED = [
     *("--service-ms", "512=113.5", "--service-ms", "768=201.3", "--service-ms", "1024=349.2"),
-    *("--noise", "0.05", "--utility", "512=0.7", "--utility", "768=0.85", "--utility", "1024=1", "--objective-ms", "1000"),
+    *("--utility", "512=0.7", "--utility", "768=0.85", "--utility", "1024=1"),
+    *("--noise", "0.05", "--objective-ms", "1000"),
 ]  # fmt: skip
 
 
