@@ -17,6 +17,7 @@ from mixdq.configs.documents import STRICT, read_yaml
 from mixdq.configs.errors import TargetError
 from mixdq.configs.form import Form
 from mixdq.configs.layers import Kind
+from mixdq.configs.plan import PrecisionPlan
 
 _FOLDER = Path(str(files("mixdq.configs"))) / "capabilities"
 
@@ -181,6 +182,29 @@ def read_capabilities(path: Path) -> BackendTable:
         StorageError: it can't be read.
     """
     return read_yaml(BackendTable, path, TargetError)
+
+
+def check_realization(plan: PrecisionPlan, target: str) -> None:
+    """Refuses a plan that was made legal for another target, or in forms that mixdq can't write.
+
+    Args:
+        plan: any; one that was made legal for no target passes.
+        target: `rtx:sm89`; `tensorrt` for the GPU that is built on.
+
+    Raises:
+        TargetError: names both targets, or the first layer and how many there are.
+    """
+    plan.check_target(target)
+    if plan.realization is None:
+        return
+    own = find_capability(plan.realization.target)
+    written = {form for kind in Kind for form in own.forms(kind, unwritten=False)}
+    if other := [name for name, form in plan.realization.forms.items() if form not in written]:
+        raise TargetError(
+            f"the plan was made legal for {own} with {plan.realization.forms[other[0]]} of {other[0]} (of "
+            f"{len(other)} layers), which mixdq can't write yet; run `mixdq-compile legalize --target {own}` "
+            "on it, without --unwritten"
+        )
 
 
 def capabilities_of(table: BackendTable) -> tuple[Capability, ...]:

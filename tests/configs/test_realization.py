@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mixdq.configs.capability import check_realization
 from mixdq.configs.errors import PlanError, TargetError
 from mixdq.configs.form import Form
 from mixdq.configs.layers import LayerName, LayerTable
@@ -56,3 +57,29 @@ def test_a_plan_that_is_legal_for_one_target_is_refused_for_another(table: Layer
         with pytest.raises(TargetError, match=f"made legal for rtx:sm89, not for {target}: .*legalize"):
             _realized(table).check_target(target)
     assert LayerName("conv_in") in _plan(table).layers
+
+
+def test_a_plan_in_forms_that_are_not_written_yet_is_refused(table: LayerTable) -> None:
+    plan = _realized(table)
+    check_realization(plan, "rtx:sm89")
+    check_realization(_plan(table), "cpu")
+    name = LayerName("conv_in")
+    assert plan.realization is not None
+    four_bits = replace(
+        plan,
+        layers={**plan.layers, name: Precision(4, 16)},
+        realization=replace(
+            plan.realization, forms={**plan.realization.forms, name: Form.parse("int4:channel/float")}
+        ),
+    )
+    with pytest.raises(
+        TargetError, match=r"int4:channel/float of conv_in \(of 1 layers\), which mixdq can't"
+    ):
+        check_realization(four_bits, "rtx:sm89")
+    with pytest.raises(TargetError, match="made legal for rtx:sm89, not for cpu"):
+        check_realization(plan, "cpu")
+
+
+def test_a_realization_for_no_target_is_refused(table: LayerTable) -> None:
+    with pytest.raises(TargetError, match="the nearest is rtx:sm89"):
+        check_realization(_realized(table, "rtx:sm90"), "rtx:sm90")
