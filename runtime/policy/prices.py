@@ -77,7 +77,7 @@ class Problem:
 
     @property
     def capacity(self) -> int:
-        """How many may wait and still be served in time: 1 to 100, beyond which a place has hardly a price."""
+        """How many may wait and still be served in time: 1 to 100; more are decided as 100 are."""
         return min(_MOST_STATES, max(1, math.floor(self.objective_s * self.throughput_per_s)))
 
 
