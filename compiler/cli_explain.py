@@ -78,6 +78,7 @@ def explain(
     from mixdq.compiler.explain.explanation import Explanation, Extras
     from mixdq.compiler.explain.plots import write_plots
     from mixdq.compiler.explain.points import read_points
+    from mixdq.compiler.explain.tables import print_parts
 
     if out is not None and out.exists() and not out.is_dir():
         raise StorageError(f"{out} is a file; --out names the folder that the plots are written into")
@@ -102,9 +103,7 @@ def explain(
     if as_json:
         print(found.to_json(), end="")
     else:
-        console = stdout_console()
-        for part in found.in_words(top):
-            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        print_parts(stdout_console(), found.in_words(top))
     if out is not None:
         for path in (found.write(out), *write_plots(case, found, out)):
             typer.echo(f"written: {path}", err=as_json)

@@ -12,6 +12,7 @@ from rich.table import Table
 from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.scores import shown_score, shown_unit
 from mixdq.compiler.explain.selections import roles_and_selections
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import LayerName
 from mixdq.configs.sensitivity import Metric, Operand, SensitivityTable
@@ -176,15 +177,12 @@ def _change(
 
 def _table(changes: Sequence[Change]) -> Table:
     metric = changes[0].metric
-    view = Table(title=f"{changes[0].operand}s before and after, {shown_unit(metric)}")
-    view.add_column("")
-    for heading in ("layers", "bits", "median before", "after", "worst before", "after", "mean change"):
-        view.add_column(heading, justify="right")
-    for heading in ("risen", "fallen"):
-        view.add_column(heading, justify="right")
+    title = f"{changes[0].operand}s before and after, {shown_unit(metric)}"
+    scores = ("median\nbefore", "median\nafter", "worst\nbefore", "worst\nafter", "mean\nchange")
+    view = new_table(title, [""], ["layers", "bits", *scores, "risen", "fallen"])
     for what in dict.fromkeys(one.what for one in changes):
         for one in (one for one in changes if one.what == what):
-            scores = (one.median_before, one.median_after, one.worst_before, one.worst_after, one.mean_change)
-            cells = [shown_score(score, metric) for score in scores]
+            values = (one.median_before, one.median_after, one.worst_before, one.worst_after, one.mean_change)
+            cells = [shown_score(value, metric) for value in values]
             view.add_row(what, str(one.layers), str(one.bits), *cells, str(one.risen), str(one.fallen))
     return view

@@ -11,6 +11,7 @@ from rich.table import Table
 from mixdq.compiler.allocate.subject import Part
 from mixdq.compiler.explain.case import FLOAT_BITS, Case
 from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName, Role
 from mixdq.configs.sensitivity import Metric, Operand
 
@@ -109,15 +110,11 @@ class Marginals:
 
     def _table(self, what: str, layers: Sequence[Marginal]) -> Table:
         title = f"{what}: what the {len(layers)} costliest would lose, {shown_unit(self.metric)}"
-        view = Table(title=title)
-        view.add_column("layer", no_wrap=True)
-        view.add_column("role")
-        for heading in ("bits", "score", "cost", "Mbit freed", "cost per Mbit"):
-            view.add_column(heading, justify="right")
+        figures = ["bits", "score", "cost", "Mbit\nfreed", "cost\nper Mbit"]
+        view = new_table(title, ["layer"], figures)
         for layer in layers:
             view.add_row(
                 layer.name,
-                layer.role,
                 f"{layer.bits} to {layer.lower_bits}",
                 shown_score(layer.score, self.metric),
                 shown_score(layer.cost, self.metric),

@@ -12,6 +12,7 @@ from mixdq.compiler.allocate.protection import PAPER_SHARE, protected_layers
 from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.ranking import ranks_of
 from mixdq.compiler.explain.scores import shown_score
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName
 from mixdq.configs.sensitivity import Metric, Operand
 
@@ -148,16 +149,10 @@ def _judgements(case: Case, kept: set[LayerName]) -> dict[LayerName, Judgement]:
 
 
 def _table(layers: tuple[ProtectedLayer, ...], title: str) -> Table:
-    view = Table(title=title)
-    view.add_column("layer", no_wrap=True)
-    for heading in ("group", "precision"):
-        view.add_column(heading)
-    for heading in ("score", "rank"):
-        view.add_column(heading, justify="right")
-    view.add_column("why")
+    view = new_table(title, ["layer", "group", "precision", "why"], ["score", "rank"])
     for layer in layers:
         found = layer.judgement
         score = "-" if found is None else shown_score(found.score, found.metric)
         rank = "-" if found is None else f"{found.rank} of {found.of}"
-        view.add_row(layer.name, layer.group, layer.precision, score, rank, layer.why())
+        view.add_row(layer.name, layer.group, layer.precision, layer.why(), score, rank)
     return view

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from mixdq.compiler.allocate.subject import Part
 from mixdq.compiler.explain.case import FLOAT_BITS, Case
 from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName, Role
 from mixdq.configs.sensitivity import Metric, Operand
 
@@ -78,20 +78,16 @@ class Ranking:
     def in_words(self, count: int) -> RenderableType:
         """The most sensitive layers as a table; an asterisk marks a rank among the first `count`."""
         unit = shown_unit(self.metric)
-        view = Table(title=f"{self.group} {self.operand}s: the {count} most sensitive at each width, {unit}")
-        view.add_column("layer", no_wrap=True)
-        view.add_column("role")
-        for bits in self.widths:
-            view.add_column(f"{bits} bits", justify="right")
-            view.add_column("rank", justify="right")
-        view.add_column("the plan", justify="right")
+        title = f"{self.group} {self.operand}s: the {count} most sensitive at each width, {unit}"
+        figures = [heading for bits in self.widths for heading in (f"{bits} bits", "rank")]
+        view = new_table(title, ["layer"], [*figures, "the plan"])
         for layer in self.most_sensitive(count):
             cells = [
                 cell
                 for score, rank in zip(layer.scores, layer.ranks, strict=True)
                 for cell in (shown_score(score, self.metric), f"{rank}{'*' if rank <= count else ' '}")
             ]
-            view.add_row(layer.name, layer.role, *cells, shown_bits(layer.bits))
+            view.add_row(layer.name, *cells, shown_bits(layer.bits))
         return view
 
 

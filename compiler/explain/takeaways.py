@@ -12,6 +12,7 @@ from rich.table import Table
 from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.scores import shown_score, shown_unit
 from mixdq.compiler.explain.selections import roles_and_selections
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import LayerName
 from mixdq.configs.sensitivity import Metric, Operand
 
@@ -105,12 +106,13 @@ def takeaways_in_words(takeaways: Sequence[Takeaway]) -> Iterator[RenderableType
 
 def _table(takeaways: Sequence[Takeaway]) -> Table:
     first = takeaways[0]
-    view = Table(title=f"{first.operand}s by role, {shown_unit(first.metric)} ({first.of} layers)")
-    view.add_column("")
-    view.add_column("layers", justify="right")
-    for bits in dict.fromkeys(one.bits for one in takeaways):
-        for heading in (f"median {bits} bits", "worst", "rank", "more sensitive"):
-            view.add_column(heading, justify="right")
+    title = f"{first.operand}s by role, {shown_unit(first.metric)} ({first.of} layers)"
+    figures = [
+        heading
+        for bits in dict.fromkeys(one.bits for one in takeaways)
+        for heading in (f"{bits} bits\nmedian", "\nworst", "\nrank", "more\nsensitive")
+    ]
+    view = new_table(title, [""], ["layers", *figures])
     for what in dict.fromkeys(one.what for one in takeaways):
         own = [one for one in takeaways if one.what == what]
         cells = [

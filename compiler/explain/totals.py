@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from mixdq.compiler.explain.case import FLOAT_BITS, Case
+from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import LayerSpec
 from mixdq.configs.sensitivity import Operand
 
@@ -92,13 +92,22 @@ def totals_of(case: Case) -> Mapping[str, Totals]:
 
 def totals_in_words(totals: Mapping[str, Totals], resolution: int) -> Iterator[RenderableType]:
     """A line a part, and what the columns count."""
-    view = Table(
-        title=f"effective bits, bytes, and bit operations (BOPs) of one image at {resolution} pixels"
+    view = new_table(
+        f"effective bits, bytes, and bit operations (BOPs) of one image at {resolution} pixels",
+        [""],
+        [
+            "layers",
+            "share of\nweights",
+            "weight\nbits",
+            "activation\nbits",
+            "with\nFP16",
+            "packed\nMiB",
+            "smaller\nthan FP16",
+            "GMAC",
+            "BOPs\nsaved",
+            "as\ncomputed",
+        ],
     )
-    view.add_column("")
-    headings = ("layers", "share of weights", "weight bits", "activation bits", "with FP16", "packed MiB")
-    for heading in (*headings, "smaller than FP16", "GMAC", "BOPs saved", "as computed"):
-        view.add_column(heading, justify="right")
     for name, part in totals.items():
         view.add_row(
             name,

@@ -163,3 +163,13 @@ def test_fp8_says_by_which_scores_it_is_judged(
 ) -> None:
     make_plan("FP8").write(folder / "plan.yaml")
     assert "layers in FP8: 9, judged by the scores of 8-bit integers" in command(*_explain(folder))[1]
+
+
+def test_no_figure_is_cut_in_a_narrow_terminal(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = command(*_explain(folder))[1]
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = command(*_explain(folder))[1]
+    assert "…" not in narrow
+    assert sorted(set(narrow.split()), key=str) == sorted(set(wide.split()), key=str)
