@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LEVEL_IN, _REST_IN = 0.42, 2.0
 _LANE = 0.15
-_NEAR = 0.065
+_NEAR = 0.09
 """Names of blocks whose middles are nearer than this share of the width take turns in two lines."""
 _STAGES = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block", "up_blocks", "conv_out")
 
