@@ -11,6 +11,8 @@ from rich.table import Table
 from mixdq.compiler.legal.choices import Rules
 from mixdq.compiler.legal.legalize import Legalized
 from mixdq.compiler.legal.totals import asked_totals, real_totals
+from mixdq.configs.capability import SourceKind
+from mixdq.configs.form import ActivationFormat
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 
@@ -37,7 +39,7 @@ def in_words(
         if count
         else (f"{rules.capability} runs all {len(table)} layers as asked")
     )
-    yield _forms(made)
+    yield from _forms(made, table, rules)
     yield _totals(asked, made, table, rules, resolution)
     yield (
         "weights of the quantizable layers: as asked packed to their bits, as they run with their scales; "
@@ -58,10 +60,24 @@ def _changes(made: Legalized, table: LayerTable) -> Table:
     return view
 
 
-def _forms(made: Legalized) -> str:
+def _forms(made: Legalized, table: LayerTable, rules: Rules) -> Iterator[str]:
+    """The forms, what nobody tried of them, and how activations differ from what MixDQ means by them."""
     assert made.plan.realization is not None
-    counts = Counter(map(str, made.plan.realization.forms.values()))
-    return "layers by form: " + ", ".join(f"{form} {count}" for form, count in counts.most_common())
+    forms = made.plan.realization.forms
+    counts = Counter(map(str, forms.values()))
+    yield "layers by form: " + ", ".join(f"{form} {count}" for form, count in counts.most_common())
+    used = {(table[name].kind, form) for name, form in forms.items()}
+    read = dict.fromkeys(
+        entry.source.what
+        for entry in rules.capability.table.entries
+        if entry.source.kind is SourceKind.DOCUMENTED and any((k, entry.form) in used for k in entry.kinds)
+    )
+    yield from (f"read in documents, not tried: {what}" for what in read)
+    if any(form.activation is ActivationFormat.INT8 for form in forms.values()):
+        yield (
+            f"activations on {rules.capability} are symmetric, those of the paper asymmetric: the same bits, "
+            "with one of them unused where a layer's input has one sign"
+        )
 
 
 def _totals(asked: PrecisionPlan, made: Legalized, table: LayerTable, rules: Rules, resolution: int) -> Table:

@@ -10,6 +10,7 @@ import pytest
 from mixdq.compiler import cli_targets
 from mixdq.compiler.cli import main
 from mixdq.configs.capability import shipped_capabilities
+from mixdq.configs.latency_table import LatencyRow, LatencyTable
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import FP8, Precision
@@ -130,8 +131,13 @@ def test_legalize_prints_the_changes_and_writes_the_plan(command: Command, files
     plan = PrecisionPlan.read(files / "legal.yaml")
     assert set(plan.layers.values()) == {Precision(8, 8)}
     assert plan.realization is not None
+    assert "activations on rtx:sm89 are symmetric" in out
+    assert "not tried" not in out
     _, out, _ = command(*words, "--unwritten")
     assert "layers by form: int4:channel/int8 5, int4:channel/float 3" in out
+    _, out, _ = command(*words[:-1], "tensorrt:sm90")
+    assert "read in documents, not tried: TensorRT, working with quantized types: INT8 activations" in out
+    assert "symmetric" not in command(*words[:-1], "cpu")[1]
 
 
 def test_what_legalize_can_not_do_is_refused(command: Command, files: Path, layers: LayerTable) -> None:
@@ -151,3 +157,44 @@ def test_what_legalize_can_not_do_is_refused(command: Command, files: Path, laye
     assert command("legalize", files / "w4a8.yaml", *words)[0] == 0
     assert "made legal for rtx:sm89, not for cpu" in error("legal.yaml", "cpu")
     assert "at 96 pixels is unknown" in error("w4a8.yaml", "cpu", "--resolution", 96)
+
+
+def test_times_of_another_model_or_target_are_refused(
+    command: Command, files: Path, layers: LayerTable
+) -> None:
+    words = ("legalize", files / "w4a8.yaml", "--layers", files / "layers.json", "--latency")
+    LatencyTable((_row("other", "cpu"),), {}, {}).write(files / "other.json")
+    code, _, error = command(*words, files / "other.json", "--target", "cpu")
+    assert code == 2
+    assert "no time of conv_in" in error
+    assert "it has layers of other cpu 64 batch 1" in error
+    rows = tuple(replace(_row(layers.model.name, "tensorrt"), name=layer.name) for layer in layers)
+    LatencyTable(rows, {}, {}).write(files / "times.json")
+    assert "it has layers of eight tensorrt" in command(*words, files / "times.json", "--target", "cpu")[2]
+    assert command(*words, files / "times.json", "--target", "tensorrt:sm90")[0] == 0
+
+
+def _row(model: str, target: str) -> LatencyRow:
+    return LatencyRow(
+        name="conv_in",
+        kind="layer",
+        precision="W8A8",
+        plan_digest=None,
+        target=target,
+        device="cpu",
+        resolution=64,
+        batch=1,
+        median_us=10.0,
+        lower_quartile_us=9.0,
+        upper_quartile_us=11.0,
+        p95_us=12.0,
+        runs=5,
+        processes=1,
+        lowest_process_us=10.0,
+        highest_process_us=10.0,
+        source="bundle",
+        model=model,
+        steps=1,
+        clock="wall",
+        run_digest="r",
+    )
