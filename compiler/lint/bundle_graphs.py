@@ -56,7 +56,7 @@ def bundle_subjects(root: Path, bundle: Bundle, planned: Planned) -> Iterator[Su
         seen.add(path)
         graph = _read(root, path, records)
         of_unet = planned if engine.component is Component.UNET else None
-        yield Subject(path.removeprefix("onnx/"), graph, Target.parse(engine.target).dialect, of_unet)
+        yield Subject(path, graph, Target.parse(engine.target).dialect, of_unet)
 
 
 def graph_path(engine: EngineRecord) -> str:
@@ -71,7 +71,9 @@ def graph_path(engine: EngineRecord) -> str:
 def _records(root: Path, bundle: Bundle) -> Mapping[str, FileRecord]:
     """What the run recorded of the folder's files, by path; engines' own files as the bundle records them."""
     file = root / STAGES_FILE
-    plain = read_json(dict, file, BundleError).get("stages", ()) if file.is_file() else ()
+    plain = read_json(dict, file, BundleError).get("stages") if file.is_file() else []
+    if not isinstance(plain, list):
+        raise BundleError(f"{file} lists no stages; run `mixdq-compile run` again, which writes it anew")
     stages = [parse(StageRecord, stage, str(file), BundleError) for stage in plain]
     records = [record for stage in stages for record in stage.files]
     records += [record for engine in bundle.engines for record in (engine.file, *engine.weights)]

@@ -36,5 +36,24 @@ class Finding:
     severity: Severity = Severity.FAILURE
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLayers:
+    """What is known of a built engine's layers.
+
+    Attributes:
+        engine: the file, relative to the bundle's folder.
+        target: what it was built for.
+        read: whether its layers were read.
+        said: what was read, or why nothing was.
+        findings: planned layers that it computes in floating point.
+    """
+
+    engine: str
+    target: str
+    read: bool
+    said: str
+    findings: tuple[Finding, ...] = ()
+
+
 REBUILD = "build the bundle again with this mixdq; if it stays, a pass is at fault"
 """What to do about a graph that our own passes should have made otherwise."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.compiler.lint.bundle_graphs import bundle_subjects, read_planned
-from mixdq.compiler.lint.engine_layers import EngineLayers, engine_layers
-from mixdq.compiler.lint.finding import Finding, Severity
+from mixdq.compiler.lint.engine_layers import engine_layers
+from mixdq.compiler.lint.finding import EngineLayers, Finding, Severity
 from mixdq.compiler.lint.rules import findings
 from mixdq.configs.bundle import Bundle
 
@@ -40,8 +40,12 @@ class LintReport:
         return any(located.finding.severity is Severity.FAILURE for located in self.findings)
 
 
-def lint(root: Path) -> LintReport:
-    """Applies all rules to a bundle's graphs, and to its engines' layers where they can be had.
+def lint(root: Path, *, kernels: bool) -> LintReport:
+    """Applies all rules to a bundle's graphs, and compares its engines' layers where they can be had.
+
+    Args:
+        root: the bundle's folder.
+        kernels: open ONNX Runtime's engines too.
 
     Raises:
         BundleError: no bundle there, of another version, or incomplete.
@@ -56,7 +60,7 @@ def lint(root: Path) -> LintReport:
         graphs.append(subject.name)
         for finding in findings(subject):
             found.setdefault(finding, []).append(subject.name)
-    engines = engine_layers(root, bundle, planned)
+    engines = engine_layers(root, bundle, planned, kernels=kernels)
     for engine in engines:
         for finding in engine.findings:
             found.setdefault(finding, []).append(engine.engine)

@@ -11,6 +11,7 @@ from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.target import Dialect
 from mixdq.passes.deviations import DEQUANTIZE, QUANTIZE, produced_by
+from mixdq.passes.layers import part_names
 
 # What moves numbers about and changes none: all of them, or some.
 _RESHAPES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Flatten")
@@ -25,12 +26,19 @@ class Planned:
     table: LayerTable
 
 
+def quantized_inputs(planned: Planned) -> Iterator[str]:
+    """The nodes of the layers whose input the plan quantizes."""
+    for layer in planned.table:
+        if planned.plan[layer.name].quantizes_activation:
+            yield from part_names(layer, planned.plan)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A graph as a builder reads it.
 
     Attributes:
-        name: the file: `tensorrt/unet-512.onnx`.
+        name: the file, relative to its bundle: `onnx/tensorrt/unet-512.onnx`.
         graph: its nodes; constants beyond a kilobyte are read only when somebody asks for their values.
         dialect: the form that its back end reads.
         planned: None for the networks that no plan quantizes.

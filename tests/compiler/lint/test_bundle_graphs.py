@@ -19,7 +19,7 @@ def _subjects(folder: Any) -> list[Any]:
 
 def test_the_graph_behind_an_engine_is_found_with_its_plan_and_dialect(folder: Any) -> None:
     (subject,) = _subjects(folder)
-    assert subject.name == "tensorrt/unet-16.onnx"
+    assert subject.name == "onnx/tensorrt/unet-16.onnx"
     assert subject.dialect is Dialect.TENSORRT
     assert list(subject.planned.plan.layers) == ["p"]
 
@@ -53,6 +53,10 @@ def _other_version(folder: Any, path: str) -> None:
     (folder.root / path).write_text(json.dumps(plain | {"version": 99}))
 
 
+def _no_list(folder: Any, path: str) -> None:
+    (folder.root / path).write_text('{"stages": 5}')
+
+
 def _no_graph(folder: Any, path: str) -> None:
     """Written and recorded so, but no ONNX."""
     file = folder.root / path
@@ -75,6 +79,7 @@ def _no_graph(folder: Any, path: str) -> None:
         (_drop, "onnx/tensorrt/unet.weights", BundleError, r"unet\.weights, a graph's weights, is missing"),
         (_append, "onnx/tensorrt/unet.weights", DigestError, r"has 5 bytes where 4 were written"),
         (_append, "stages.json", BundleError, r"stages\.json is not valid JSON"),
+        (_no_list, "stages.json", BundleError, r"stages\.json lists no stages"),
     ],
 )
 def test_what_is_missing_or_damaged_is_named(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mixdq.compiler.lint.engine_layers import engine_layers, judge
+from mixdq.compiler.lint.engine_layers import engine_layers
 from mixdq.compiler.lint.subject import Planned
+from mixdq.compiler.lint.tensorrt_layers import judge
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.gpu import find_gpu
 
@@ -69,11 +70,11 @@ def test_layers_that_are_only_named_decide_nothing(plan: Planned) -> None:
 def test_an_answer_without_layers_is_said(plan: Planned, answer: str) -> None:
     found = judge("unet.engine", "tensorrt", answer, plan)
     assert not found.read
-    assert found.said.startswith("not read: the inspector's answer has no layers")
+    assert found.said.startswith("layers not read: the inspector's answer has no layers")
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
 def test_without_a_gpu_it_is_said_why_an_engine_was_not_read(folder: Any, plan: Planned) -> None:
-    (found,) = engine_layers(folder.root, Bundle.read(folder.root), plan)
+    (found,) = engine_layers(folder.root, Bundle.read(folder.root), plan, kernels=False)
     assert (found.engine, found.target, found.read) == ("engines/unet-16.rtx-sm89.engine", "rtx:sm89", False)
     assert "opens an engine only on an NVIDIA GPU" in found.said or "is not installed" in found.said

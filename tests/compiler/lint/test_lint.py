@@ -21,7 +21,7 @@ def _lint(root: Path, *words: str) -> Any:
 def test_a_bundle_without_fault_exits_with_0(folder: Any) -> None:
     done = _lint(folder.root)
     assert done.exit_code == 0, done.output
-    assert "rtx:sm89, engines/unet-16.rtx-sm89.engine: not read" in done.output
+    assert "rtx:sm89, engines/unet-16.rtx-sm89.engine: layers not read" in done.output
     assert "1 graphs, 9 rules: 0 failures, 0 notes" in done.output
 
 
@@ -63,7 +63,7 @@ def test_a_bundle_that_breaks_a_rule_exits_with_1_and_names_it(
     records = json.loads(_lint(folder.root, "--json").output)
     assert records["fails"]
     assert rule in {each["finding"]["rule"] for each in records["findings"]}
-    assert records["findings"][0]["places"] == ["tensorrt/unet-16.onnx"]
+    assert records["findings"][0]["places"] == ["onnx/tensorrt/unet-16.onnx"]
 
 
 def test_a_note_does_not_fail(folder: Any, graph_text: str) -> None:
@@ -107,19 +107,21 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_emoji_turbo_in_w8a8_breaks_no_rule(emoji_w8a8: Path) -> None:
-    report = lint(emoji_w8a8)
+    report = lint(emoji_w8a8, kernels=False)
     assert [each for each in report.findings if each.finding.severity is Severity.FAILURE] == []
     # The plan asks for the two embeddings' four layers and the seventeen resnets' projections.
     assert {each.finding.rule for each in report.findings} == {"matrix-vector"}
     assert len(report.findings) == 4 + 17
     assert {place for each in report.findings for place in each.places} == {
-        "ort/unet-128.onnx",
-        "ort/unet-192.onnx",
+        "onnx/ort/unet-128.onnx",
+        "onnx/ort/unet-192.onnx",
     }
     assert len(report.graphs) == 6
 
 
 def test_a_bundle_for_rtx_breaks_no_rule(tiny_run: Path) -> None:
-    report = lint(tiny_run)
+    report = lint(tiny_run, kernels=False)
     assert not report.fails
-    assert {name for name in report.graphs if name.startswith("tensorrt/unet")} == {"tensorrt/unet-64.onnx"}
+    assert {name for name in report.graphs if name.startswith("onnx/tensorrt/unet")} == {
+        "onnx/tensorrt/unet-64.onnx"
+    }
