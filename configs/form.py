@@ -124,9 +124,13 @@ class Form:
         return max(self.weight.bits, self.activation.bits)
 
     def fits(self, layer: LayerSpec) -> bool:
-        """Whether blocks divide the layer's inputs; builders take others too, but not rightly."""
-        block = self.granularity.block
-        return block is None or layer.weight_shape[1] % block == 0
+        """Whether blocks divide the layer's inputs, of a split shortcut those of both halves.
+
+        Builders take blocks that don't, with a scale too few.
+        """
+        block, inputs = self.granularity.block, layer.weight_shape[1]
+        parts = (inputs,) if layer.split is None else (layer.split, inputs - layer.split)
+        return block is None or all(part % block == 0 for part in parts)
 
     def bytes(self, layer: LayerSpec, *, float_bytes: int, parts: int = 1) -> int:
         """Stored bytes of a layer's weight and of the weight's scales.

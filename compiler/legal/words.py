@@ -16,7 +16,7 @@ from mixdq.configs.form import ActivationFormat
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 
-_GIB = 2**30
+_MIB = 2**20
 
 
 def in_words(
@@ -94,6 +94,6 @@ def _totals(asked: PrecisionPlan, made: Legalized, table: LayerTable, rules: Rul
         f"{after.activation_bits:.4f}",
     )
     view.add_row("bytes", f"{before.bytes:,}", f"{after.bytes:,}")
-    view.add_row("GiB", f"{before.bytes / _GIB:.4f}", f"{after.bytes / _GIB:.4f}")
+    view.add_row("MiB", f"{before.bytes / _MIB:,.2f}", f"{after.bytes / _MIB:,.2f}")
     view.add_row("BOPs of a run", f"{before.bops:.4g}", f"{after.bops:.4g}")
     return view

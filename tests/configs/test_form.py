@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mixdq.configs.errors import PlanError
@@ -76,3 +78,5 @@ def test_blocks_fit_layers_whose_inputs_they_divide() -> None:
     assert Form.parse("int4:block32/float").fits(LINEAR)
     assert not Form.parse("int4:block64/float").fits(LINEAR)
     assert Form.parse("int4:channel/float").fits(LINEAR)
+    assert Form.parse("int4:block32/float").fits(replace(LINEAR, split=64))
+    assert not Form.parse("int4:block32/float").fits(replace(LINEAR, split=48))

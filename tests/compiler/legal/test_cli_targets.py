@@ -94,9 +94,6 @@ def test_a_probe_that_agrees_exits_with_0_and_one_that_differs_with_1(
     assert code == 1
     assert "DIFFERS  cpu float/float GEMM: shipped as refused, the builder takes it" in out
     assert "3 differ from the shipped table" in out
-    code, out, _ = command("targets", "cpu", "--probe", "--json")
-    assert code == 1
-    assert {record["taken"] for record in json.loads(out)} == {True}
 
 
 def test_a_probe_of_a_models_layers_tries_each_shape(command: Command, files: Path) -> None:
