@@ -53,6 +53,7 @@ class Deadline:
     late_risk: float
     switch_share: float
     _sigmas: float = field(init=False, compare=False)
+    _rates: tuple[float, float] = field(init=False, compare=False)
     _prices: dict[tuple[int, int], Prices] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +77,8 @@ class Deadline:
                 f"the risk of being late is above 0 and at most 0.5, not {self.late_risk:g}"
             )
         object.__setattr__(self, "_sigmas", NormalDist().inv_cdf(1 - self.late_risk))
+        rates = (_SLOWEST / problem.objective_s, _FASTEST * problem.throughput_per_s)
+        object.__setattr__(self, "_rates", rates)
 
     @property
     def name(self) -> str:
@@ -84,7 +87,7 @@ class Deadline:
 
     def prices(self, rate_per_s: float, dispersion: float) -> Prices:
         """What is best for such arrivals; kept for the next time."""
-        lowest, highest = _SLOWEST / self.problem.objective_s, _FASTEST * self.problem.throughput_per_s
+        lowest, highest = self._rates
         step = round(math.log(min(max(rate_per_s, lowest), highest)) / _RATE_STEP)
         clumps = round(math.log(min(max(dispersion, _LEAST_DISPERSED), _MOST_DISPERSED)) / _DISPERSION_STEP)
         if (found := self._prices.get((step, clumps))) is None:
@@ -95,7 +98,8 @@ class Deadline:
     def admit(self, request: Request, place: int, situation: Situation) -> Refusal | None:
         """Everyone who will be in time and makes no one late, lower classes aside."""
         waiting = situation.waiting
-        order = [*waiting[:place], request, *waiting[place:]]
+        order = list(waiting)
+        order.insert(place, request)
         following = order[0].allowed[0]
         times = finish_times(order, situation.clocks(following), self._sigmas)
         excess_s = times[place] - request.deadline_s
@@ -148,7 +152,7 @@ class Deadline:
         taken = batch.requests
         end_s = situation.now_s + batch.typical_s
         cautious_s = end_s + self._sigmas * math.sqrt(batch.variance_s2)
-        missed = sum(cautious_s > request.deadline_s for request in taken)
+        missed = count_misses(taken, [cautious_s] * len(taken))
         if not (rest := _without(situation.waiting, taken)):
             return missed
         following = rest[0].allowed[0]

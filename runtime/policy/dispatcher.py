@@ -108,11 +108,12 @@ class Dispatcher:
         if not queue.has_room_for(request):
             refusal: Refusal | None = Refusal("the queue is full", self._drain_s(now_s))
         else:
-            refusal = self._policy.admit(request, queue.place_of(request), situation)
-        if refusal is None:
-            queue.put(request)
-        else:
-            self._refused += 1
+            place = queue.place_of(request)
+            refusal = self._policy.admit(request, place, situation)
+            if refusal is None:
+                queue.put(request, place)
+                return None
+        self._refused += 1
         return refusal
 
     def assign(self, worker: Worker, now_s: float) -> Batch | None:
@@ -209,8 +210,10 @@ class Dispatcher:
 
     def _release(self, worker: Worker, free_s: float) -> tuple[Request, ...]:
         """The requests of a worker whose clients are still there; it has none then."""
-        requests = tuple(one for one in worker.running if one.number not in self._gone)
-        self._gone.difference_update(one.number for one in worker.running)
+        requests = worker.running
+        if self._gone:
+            requests = tuple(one for one in requests if one.number not in self._gone)
+            self._gone.difference_update(one.number for one in worker.running)
         worker.running = ()
         worker.free_s, worker.variance_s2 = free_s, 0.0
         return requests

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
+from math import sqrt
 
 from mixdq.runtime.policy.request import Request
 
@@ -24,23 +24,28 @@ def finish_times(waiting: Sequence[Request], clocks: list[tuple[float, float]], 
     start, total = 0, len(waiting)
     while start < total:
         point = waiting[start].allowed[0]
-        end, limit = start + 1, start + len(point.typical_s)
-        while end < limit and end < total and waiting[end].allowed[0] is point:
-            end += 1
-        count = end - start
+        count = 1
+        if (limit := len(point.typical_s)) > 1:
+            limit = min(limit, total - start)
+            while count < limit and waiting[start + count].allowed[0] is point:
+                count += 1
         free_s, variance_s2 = clocks[0]
         free_s += point.typical_s[count - 1]
         variance_s2 += point.variance_s2[count - 1]
         heapreplace(clocks, (free_s, variance_s2))
-        finish_s = free_s + sigmas * math.sqrt(variance_s2)
+        finish_s = free_s + sigmas * sqrt(variance_s2)
         if count == 1:
             times.append(finish_s)
         else:
             times.extend([finish_s] * count)
-        start = end
+        start += count
     return times
 
 
 def count_misses(waiting: Sequence[Request], times: Sequence[float]) -> int:
     """How many of them are after their deadlines."""
-    return sum(time > request.deadline_s for request, time in zip(waiting, times, strict=True))
+    missed = 0
+    for request, time in zip(waiting, times, strict=True):
+        if time > request.deadline_s:
+            missed += 1
+    return missed

@@ -61,16 +61,24 @@ class RequestQueue:
             return len(self._keys)
         return bisect_left(self._keys, key)
 
-    def put(self, request: Request) -> None:
-        """Adds one, within the limits or not: what was accepted before may come back."""
-        place = self.place_of(request)
+    def put(self, request: Request, place: int | None = None) -> None:
+        """Adds one, within the limits or not: what was accepted before may come back.
+
+        Args:
+            request: which.
+            place: what `place_of` gives for it, if that is known.
+        """
+        if place is None:
+            place = self.place_of(request)
         self._keys.insert(place, request.order)
         self._waiting.insert(place, request)
         self._byte_count += request.byte_count
 
     def take(self, request: Request) -> bool:
         """Removes one; False if it does not wait here."""
-        place = bisect_left(self._keys, request.order)
+        # Most are the first.
+        first = bool(self._waiting) and self._waiting[0] is request
+        place = 0 if first else bisect_left(self._keys, request.order)
         if place == len(self._waiting) or self._waiting[place] is not request:
             return False
         del self._keys[place], self._waiting[place]

@@ -78,19 +78,21 @@ class ArrivalRate:
         if now_s >= self._window_end_s:
             self._close(now_s)
         self._count += 1
-        elapsed = max(0.0, now_s - self._last_s)
-        self._weight = self._weight * math.exp(-elapsed / self._memory_s) + 1.0
-        self._last_s = max(now_s, self._last_s)
+        if now_s > self._last_s:
+            self._weight *= math.exp((self._last_s - now_s) / self._memory_s)
+            self._last_s = now_s
+        self._weight += 1.0
 
     def per_second(self, now_s: float) -> float:
         """The rate; 0 before the second arrival."""
         if not self._weight:
             return 0.0
-        memory_s = self._memory_s
-        weight = self._weight * math.exp(-max(0.0, now_s - self._last_s) / memory_s)
-        seen_s = memory_s * -math.expm1(-max(0.0, now_s - self._first_s) / memory_s)
+        memory_s, weight = self._memory_s, self._weight
+        if now_s > self._last_s:
+            weight *= math.exp((self._last_s - now_s) / memory_s)
         # Two arrivals side by side are no thousand a second.
-        return weight / max(seen_s, _SHORTEST_SHARE * memory_s)
+        seen_s = memory_s * max(_SHORTEST_SHARE, -math.expm1((self._first_s - now_s) / memory_s))
+        return weight / seen_s
 
     def _close(self, now_s: float) -> None:
         """Ends the windows that are over; of a long silence only the first ones."""
