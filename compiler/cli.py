@@ -15,6 +15,7 @@ from mixdq.compiler.build_options import BuildOptions
 from mixdq.compiler.cli_allocate import allocation
 from mixdq.compiler.cli_explain import explanation
 from mixdq.compiler.cli_lint import linting
+from mixdq.compiler.cli_search import app as search_app
 from mixdq.compiler.cli_sensitivity import app as sensitivity_app
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.cli_targets import legality
@@ -44,6 +45,7 @@ app.add_typer(show)
 app.add_typer(linting)
 app.add_typer(allocation)
 app.add_typer(sensitivity_app)
+app.add_typer(search_app)
 app.add_typer(legality)
 app.add_typer(explanation)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +15,7 @@ from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import PlanError
 from mixdq.configs.latency_table import LatencyTable
 from mixdq.configs.layers import Group, LayerTable
-from mixdq.configs.mixdq_format.protected import read_protected
-from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, first_ten
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand
 
 if TYPE_CHECKING:
     from mixdq.compiler.allocate.baselines import Baseline
@@ -178,14 +176,15 @@ def allocate(
     """Choose every layer's bits within budgets: the paper's four programmes, or one; proven optimal."""
     from mixdq.compiler.allocate.joint import JointBudgets
     from mixdq.compiler.allocate.on_target import realized, solve, totals_in_words, with_menu
+    from mixdq.compiler.allocate.opening import open_subject
     from mixdq.compiler.allocate.request import Request, write_mixdq
     from mixdq.compiler.allocate.words import parse_budgets, parse_memory
 
     rules = _rules(target, block, unwritten, baseline, sweep, sweep_ratios)
     table = layers_of(model)
     metrics = {Group.CONTENT: content_metric, Group.QUALITY: quality_metric}
-    subject = _subject(
-        table, sensitivity, widths, metrics, protected or protect_share, _resolution(table, resolution)
+    subject = open_subject(
+        table, sensitivity, widths or (), metrics, protected or protect_share, _resolution(table, resolution)
     )
     if rules is not None:
         subject = with_menu(subject, rules, split_shortcuts=not no_split_shortcuts)
@@ -257,32 +256,6 @@ def bitmaps(
 
 def _resolution(table: LayerTable, given: int | None) -> int:
     return smallest_resolution(table) if given is None else given
-
-
-def _subject(
-    table: LayerTable,
-    sensitivity: list[Path],
-    widths: list[str] | None,
-    metrics: Mapping[Group, Metric],
-    protect: float | Path,
-    resolution: int,
-) -> Subject:
-    """What is allocated; `protect` is a share of each group, or MixDQ's file of names."""
-    from mixdq.compiler.allocate.protection import protected_layers
-    from mixdq.compiler.allocate.subject import Subject
-    from mixdq.compiler.allocate.words import parse_widths, read_sensitivities
-
-    scores = read_sensitivities(sensitivity, table)
-    if isinstance(protect, Path):
-        names = read_protected(protect)
-        if unknown := set(names) - set(table.by_name):
-            raise PlanError(
-                f"{protect} names {first_ten(unknown)}, which {table.model.name} does not have; "
-                "it belongs to another model"
-            )
-    else:
-        names = protected_layers(table, scores, protect, metrics)
-    return Subject(table, scores, metrics, parse_widths(widths or []), resolution, frozenset(names))
 
 
 def _rules(target: str | None, block: int | None, unwritten: bool, *others: object) -> Rules | None:

@@ -63,7 +63,7 @@ def grid(
     """
     if count < 2:
         raise PlanError(f"a grid of {count} by {count} budgets is none; use at least 2")
-    axes = [[(part, mean) for mean in _spaced(subject.widths[part], count)] for part in parts_of(operand)]
+    axes = [[(part, mean) for mean in spaced(subject.widths[part], count)] for part in parts_of(operand)]
     solved = _solve_all(subject, [pair for axis in axes for pair in axis], watch, limit_s)
     return _marked([_point(operand, solved, content, quality) for content, quality in product(*axes)])
 
@@ -149,6 +149,7 @@ def _marked(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(replace(point, on_frontier=number in chosen) for number, point in enumerate(points))
 
 
-def _spaced(widths: Sequence[int], count: int) -> list[float]:
+def spaced(widths: Sequence[int], count: int) -> list[float]:
+    """So many budgets, from the smallest width to the largest."""
     low, high = widths[0], widths[-1]
     return [low + (high - low) * step / (count - 1) for step in range(count)]
