@@ -9,6 +9,7 @@ from statistics import median
 
 from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.comparison import Change, Comparison
+from mixdq.compiler.explain.scores import is_likeness, shown_label, shown_score
 from mixdq.compiler.explain.takeaways import Takeaway
 from mixdq.configs.layers import Group
 from mixdq.configs.sensitivity import Metric, Operand
@@ -114,12 +115,13 @@ def _after_bos(case: Case, comparison: Comparison) -> Iterator[Claim]:
 
 def _room(change: Change, metric: Metric) -> float:
     """What a change is compared with: of a likeness the distance from 1, else 10 dB."""
-    return 1 - change.median_before if metric in (Metric.SSIM, Metric.WINDOWED_SSIM) else 10.0
+    return 1 - change.median_before if is_likeness(metric) else 10.0
 
 
 def _before_and_after(changes: Sequence[Change]) -> str:
-    return "; ".join(
-        f"{one.what} at {one.bits} bits median {one.median_before:.6g} before, {one.median_after:.6g} after, "
-        f"worst {one.worst_before:.6g} and {one.worst_after:.6g}"
-        for one in changes
-    )
+    def shown(one: Change) -> str:
+        scores = (one.median_before, one.median_after, one.worst_before, one.worst_after)
+        words = [shown_score(score, one.metric) for score in scores]
+        return f"{one.what} median {words[0]} before, {words[1]} after, worst {words[2]} and {words[3]}"
+
+    return f"{shown_label(changes[0].metric)} at {changes[0].bits} bits: {'; '.join(map(shown, changes))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.compiler.explain.case import Case
-from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.scores import shown_change, shown_label, shown_score
 from mixdq.compiler.explain.selections import roles_and_selections
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.errors import PlanError
@@ -115,10 +115,11 @@ class Comparison:
             )
         return cls(measured_with(other), measured_with(case.sensitivity), tuple(changes), tuple(text))
 
-    def in_words(self) -> Iterator[RenderableType]:
-        """A table for each operand and metric."""
+    def in_words(self, metrics: Collection[Metric]) -> Iterator[RenderableType]:
+        """A table for each operand and each of these metrics."""
         yield f"before: {self.before}; after: {self.after}"
-        for operand, metric in dict.fromkeys((one.operand, one.metric) for one in self.changes):
+        shown = dict.fromkeys((one.operand, one.metric) for one in self.changes if one.metric in metrics)
+        for operand, metric in shown:
             own = [one for one in self.changes if (one.operand, one.metric) == (operand, metric)]
             changed = [one for one in own if one.risen or one.fallen]
             if changed:
@@ -177,12 +178,13 @@ def _change(
 
 def _table(changes: Sequence[Change]) -> Table:
     metric = changes[0].metric
-    title = f"{changes[0].operand}s before and after, {shown_unit(metric)}"
-    scores = ("median\nbefore", "median\nafter", "worst\nbefore", "worst\nafter", "mean\nchange")
+    title = f"{changes[0].operand}s before and after, {shown_label(metric)}"
+    scores = ("median\nbefore", "median\nafter", "worst\nbefore", "worst\nafter", "mean score\nrises by")
     view = new_table(title, [""], ["layers", "bits", *scores, "risen", "fallen"])
     for what in dict.fromkeys(one.what for one in changes):
         for one in (one for one in changes if one.what == what):
-            values = (one.median_before, one.median_after, one.worst_before, one.worst_after, one.mean_change)
+            values = (one.median_before, one.median_after, one.worst_before, one.worst_after)
             cells = [shown_score(value, metric) for value in values]
+            cells.append(shown_change(one.mean_change, metric))
             view.add_row(what, str(one.layers), str(one.bits), *cells, str(one.risen), str(one.fallen))
     return view

@@ -108,7 +108,8 @@ class Explanation:
         )
 
     def in_words(self, top: int) -> Iterator[RenderableType]:
-        """Everything, the first `top` of what is long."""
+        """Everything, the first `top` of what is long, by the metrics that decide."""
+        deciding = {ranking.metric for ranking in self.rankings}
         scores = self.sensitivity or "none; give --sensitivity for ranks, costs and takeaways"
         yield f"plan {self.plan_digest[:12]} of {self.model}: {self.summary}"
         yield f"sensitivities: {scores}"
@@ -119,9 +120,9 @@ class Explanation:
         yield from rankings_in_words(self.rankings, top)
         for marginals in self.marginals:
             yield from marginals.in_words(top)
-        yield from takeaways_in_words(self.takeaways)
+        yield from takeaways_in_words(self.takeaways, deciding)
         if self.comparison is not None:
-            yield from self.comparison.in_words()
+            yield from self.comparison.in_words(deciding)
         yield from claims_in_words(self.claims)
         for frontier in self.frontiers:
             yield from frontier.in_words()

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mixdq.compiler.allocate.subject import Part
 from mixdq.compiler.explain.case import FLOAT_BITS, Case
-from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.scores import shown_change, shown_label, shown_score
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName, Role
 from mixdq.configs.sensitivity import Metric, Operand
@@ -109,7 +109,7 @@ class Marginals:
             yield f"{what}: no layer has more than the mean of {self.mean_bits:.4f} bits"
 
     def _table(self, what: str, layers: Sequence[Marginal]) -> Table:
-        title = f"{what}: what the {len(layers)} costliest would lose, {shown_unit(self.metric)}"
+        title = f"{what}: what the {len(layers)} costliest would lose; score: {shown_label(self.metric)}"
         figures = ["bits", "score", "cost", "Mbit\nfreed", "cost\nper Mbit"]
         view = new_table(title, ["layer"], figures)
         for layer in layers:
@@ -117,7 +117,7 @@ class Marginals:
                 layer.name,
                 f"{layer.bits} to {layer.lower_bits}",
                 shown_score(layer.score, self.metric),
-                shown_score(layer.cost, self.metric),
+                shown_change(layer.cost, self.metric),
                 f"{layer.freed_bits / 1e6:.3f}",
                 f"{layer.cost_per_mbit:.3g}",
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mixdq.compiler.explain.comparison import Comparison, TextLayerChange
 from mixdq.compiler.explain.plot_style import GREY, WIDTH_COLOURS, new_figure, styled
-from mixdq.compiler.explain.scores import is_likeness, plot_label, plot_value
+from mixdq.compiler.explain.scores import is_likeness, shown_label, shown_value
 from mixdq.configs.sensitivity import Metric, Operand
 
 if TYPE_CHECKING:
@@ -38,21 +39,22 @@ def _draw(axes: Axes, changes: Sequence[TextLayerChange], metric: Metric) -> Non
     for index, bits in enumerate(sorted({one.bits for one in changes})):
         own = [one for one in changes if one.bits == bits]
         axes.plot(
-            [plot_value(one.before, metric) for one in own],
-            [plot_value(one.after, metric) for one in own],
+            [shown_value(one.before, metric) for one in own],
+            [shown_value(one.after, metric) for one in own],
             linestyle="none",
             marker=".",
             markersize=4,
             color=WIDTH_COLOURS[index],
             label=f"{bits} bits",
         )
-    shown = [plot_value(score, metric) for one in changes for score in (one.before, one.after)]
-    ends = (min(shown), max(shown))
+    shown = [shown_value(score, metric) for one in changes for score in (one.before, one.after)]
+    known = [value for value in shown if not math.isnan(value)]
+    ends = (min(known), max(known)) if known else ()
     axes.plot(ends, ends, color=GREY, linewidth=0.9, label="no change", zorder=1.5)
     if is_likeness(metric):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.invert_xaxis()
         axes.invert_yaxis()
-    axes.set_xlabel(f"{plot_label(metric)}, before")
+    axes.set_xlabel(f"{shown_label(metric)}, before")
     axes.set_ylabel("after: above the line is less sensitive")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mixdq.compiler.explain.case import FLOAT_BITS
 from mixdq.compiler.explain.plot_style import GREY, INK, WIDTH_COLOURS, new_figure, styled
 from mixdq.compiler.explain.ranking import RankedLayer, Ranking
-from mixdq.compiler.explain.scores import is_likeness, plot_label, plot_value
+from mixdq.compiler.explain.scores import is_likeness, shown_label, shown_value
 from mixdq.configs.layers import LayerName
 from mixdq.configs.sensitivity import Operand
 
@@ -44,7 +44,7 @@ def tails_figure(rankings: Sequence[Ranking], model: str) -> Figure:
 def _draw(axes: Axes, ranking: Ranking) -> None:
     for index, bits in enumerate(ranking.widths):
         layers = sorted(ranking.layers, key=lambda layer, index=index: layer.ranks[index])  # type: ignore[misc]
-        shown = [plot_value(layer.scores[index], ranking.metric) for layer in layers]
+        shown = [shown_value(layer.scores[index], ranking.metric) for layer in layers]
         colour = WIDTH_COLOURS[index]
         axes.plot(range(1, len(shown) + 1), shown, color=colour, linewidth=1.5, label=f"{bits} bits")
     _name_first(axes, ranking)
@@ -56,7 +56,7 @@ def _draw(axes: Axes, ranking: Ranking) -> None:
     axes.margins(y=0.12)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_title(f"{ranking.group} {ranking.operand}s")
-    axes.set_ylabel(plot_label(ranking.metric))
+    axes.set_ylabel(shown_label(ranking.metric))
     axes.set_xlabel(f"rank of {len(ranking.layers)} layers, the most sensitive first")
     axes.tick_params(which="minor", color=GREY)
 
@@ -64,10 +64,10 @@ def _draw(axes: Axes, ranking: Ranking) -> None:
 def _name_first(axes: Axes, ranking: Ranking) -> None:
     """The most sensitive layer's name below the beginning of each curve that has room there."""
     starts = [
-        (plot_value(layer.scores[index], ranking.metric), layer.name)
+        (shown_value(layer.scores[index], ranking.metric), layer.name)
         for index in range(len(ranking.widths))
         for layer in ranking.layers
-        if layer.ranks[index] == 1
+        if layer.ranks[index] == 1 and not math.isnan(shown_value(layer.scores[index], ranking.metric))
     ]
     likeness = is_likeness(ranking.metric)
     below = None
@@ -92,7 +92,7 @@ def _ring_protected(axes: Axes, ranking: Ranking) -> None:
     if ranking.operand is Operand.ACTIVATION and 0 < len(floating) < len(ranking.layers):
 
         def at(layer: RankedLayer) -> tuple[int, float]:
-            return layer.ranks[-1], plot_value(layer.scores[-1], ranking.metric)
+            return layer.ranks[-1], shown_value(layer.scores[-1], ranking.metric)
 
         axes.plot(
             *zip(*map(at, floating), strict=True),

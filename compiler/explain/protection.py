@@ -116,7 +116,7 @@ class Protection:
         if not self.quantizes_activations:
             yield "all activations stay FP16: nothing is protected in particular"
         elif self.layers:
-            yield _table(self.layers, "activations that stay FP16, with their scores at 8 bits")
+            yield _table(self.layers, "activations that stay FP16; scores at 8 bits, as in the rankings")
         else:
             yield "no activation stays FP16: nothing is protected"
         if self.passed_over:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from mixdq.compiler.allocate.subject import Part
 from mixdq.compiler.explain.case import FLOAT_BITS, Case
-from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.scores import shown_label, shown_score
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName, Role
 from mixdq.configs.sensitivity import Metric, Operand
@@ -77,7 +77,7 @@ class Ranking:
 
     def in_words(self, count: int) -> RenderableType:
         """The most sensitive layers as a table; an asterisk marks a rank among the first `count`."""
-        unit = shown_unit(self.metric)
+        unit = shown_label(self.metric)
         title = f"{self.group} {self.operand}s: the {count} most sensitive at each width, {unit}"
         figures = [heading for bits in self.widths for heading in (f"{bits} bits", "rank")]
         view = new_table(title, ["layer"], [*figures, "the plan"])

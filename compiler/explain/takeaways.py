@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.compiler.explain.case import Case
-from mixdq.compiler.explain.scores import shown_score, shown_unit
+from mixdq.compiler.explain.scores import shown_label, shown_score
 from mixdq.compiler.explain.selections import roles_and_selections
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import LayerName
@@ -93,9 +93,12 @@ def takeaways_of(case: Case) -> tuple[Takeaway, ...]:
     return tuple(found)
 
 
-def takeaways_in_words(takeaways: Sequence[Takeaway]) -> Iterator[RenderableType]:
-    """A table for each operand and metric, a line a role or selection, columns for each width."""
-    for operand, metric in dict.fromkeys((one.operand, one.metric) for one in takeaways):
+def takeaways_in_words(
+    takeaways: Sequence[Takeaway], metrics: Collection[Metric]
+) -> Iterator[RenderableType]:
+    """A table for each operand and each of these metrics, a line a role or selection, columns for widths."""
+    shown = dict.fromkeys((one.operand, one.metric) for one in takeaways if one.metric in metrics)
+    for operand, metric in shown:
         yield _table([one for one in takeaways if (one.operand, one.metric) == (operand, metric)])
     if takeaways:
         yield (
@@ -106,7 +109,7 @@ def takeaways_in_words(takeaways: Sequence[Takeaway]) -> Iterator[RenderableType
 
 def _table(takeaways: Sequence[Takeaway]) -> Table:
     first = takeaways[0]
-    title = f"{first.operand}s by role, {shown_unit(first.metric)} ({first.of} layers)"
+    title = f"{first.operand}s by role, {shown_label(first.metric)} ({first.of} layers)"
     figures = [
         heading
         for bits in dict.fromkeys(one.bits for one in takeaways)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +17,9 @@ from mixdq.compiler.explain.frontier import frontiers_of
 from mixdq.compiler.explain.plot_bits import bits_figure, network_order
 from mixdq.compiler.explain.plot_comparison import comparison_figure
 from mixdq.compiler.explain.plot_frontier import frontier_figure
+from mixdq.compiler.explain.plot_style import save
 from mixdq.compiler.explain.plot_tails import short_name, tails_figure
-from mixdq.compiler.explain.ranking import Ranking, rankings_of
+from mixdq.compiler.explain.ranking import Ranking
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, SensitivityTable
@@ -55,20 +59,22 @@ def test_protected_activations_are_ringed_on_the_curve_of_eight_bits(
     assert (_x(rings), _y(rings)) == ([1], [31.0])
 
 
-def test_a_likeness_of_exactly_one_has_a_place_on_the_axis(
-    make_case: MakeCase, mixed: PrecisionPlan, sensitivity: SensitivityTable
+def test_a_likeness_of_exactly_one_leaves_a_gap_on_the_logarithmic_axis(
+    make_case: MakeCase, mixed: PrecisionPlan, sensitivity: SensitivityTable, tmp_path: Path
 ) -> None:
-    ones = dict.fromkeys(sensitivity.scores[Operand.WEIGHT][Metric.SSIM], (1.0, 1.0, 1.0))
-    own = {**sensitivity.scores[Operand.WEIGHT], Metric.SSIM: ones}
-    perfect = SensitivityTable(
-        model=None,
-        layers_digest=sensitivity.layers_digest,
-        measurement=None,
-        widths={Operand.WEIGHT: (2, 4, 8)},
-        scores={Operand.WEIGHT: own},
-    )
-    figure = tails_figure(rankings_of(make_case(mixed, perfect)), "nine")
-    assert min(_y(figure.axes[0].lines[0])) > 0
+    one, two, three = sensitivity.scores[Operand.WEIGHT][Metric.SSIM]
+    perfect = {one: (0.9, 1.0, 1.0), two: (0.8, 0.99, 1.0), three: (0.7, 1.0, 1.0)}
+    own = {**sensitivity.scores[Operand.WEIGHT], Metric.SSIM: perfect}
+    scores = replace(sensitivity, scores={**sensitivity.scores, Operand.WEIGHT: own})
+    figure = tails_figure([Ranking.of(make_case(mixed, scores), Part.CONTENT_WEIGHTS)], "nine")
+    two_bits, four_bits, eight_bits = (_y(line) for line in figure.axes[0].lines)
+    assert two_bits == pytest.approx([0.3, 0.2, 0.1])
+    assert four_bits == pytest.approx([0.01, math.nan, math.nan], nan_ok=True)
+    assert all(map(math.isnan, eight_bits))
+    save(figure, tmp_path / "tails.png")
+    compared = comparison_figure(Comparison.of(make_case(mixed, scores), scores), Metric.SSIM, "nine")
+    assert compared is not None
+    save(compared, tmp_path / "comparison.png")
 
 
 def test_the_middle_block_is_drawn_before_the_up_blocks(table: LayerTable) -> None:
