@@ -42,7 +42,7 @@ def simulate(
     service_ms: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PIXELS=MS", help="Time of one picture; a line a resolution.", rich_help_panel=_TIMES
+            metavar="PIXELS=MS", help="Time of one picture, once a resolution.", rich_help_panel=_TIMES
         ),
     ] = None,
     noise: Annotated[
@@ -57,7 +57,7 @@ def simulate(
     utility: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PIXELS=U", help="What a picture is worth; a line a resolution.", rich_help_panel=_TIMES
+            metavar="PIXELS=U", help="What a picture is worth, once a resolution.", rich_help_panel=_TIMES
         ),
     ] = None,
     latency: Annotated[
@@ -183,11 +183,13 @@ def simulate(
         ),
     ] = 0.05,
     rate_memory_s: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="After so long an arrival counts 1/e in the estimate of the rate.", rich_help_panel=_POLICY
+            help="After so long an arrival counts 1/e in the estimate of the rate. Five times the objective "
+            "if not given.",
+            rich_help_panel=_POLICY,
         ),
-    ] = 5.0,
+    ] = None,
     queue_count: Annotated[
         int, typer.Option(min=1, help="Requests that may wait.", rich_help_panel=_POLICY)
     ] = 1000,
@@ -219,8 +221,9 @@ def simulate(
         tuple(dict.fromkeys(concurrency or ())),
         tuple(dict.fromkeys(trace or ())),
     ).patterns()
+    memory_s = 5 * objective_ms / 1e3 if rate_memory_s is None else rate_memory_s
     limits = QueueLimits(queue_count, queue_count * _MIB)
-    setup = Setup(menu, workers, objective_ms / 1e3, switch_ms / 1e3, limits, rate_memory_s, requests, seed)
+    setup = Setup(menu, workers, objective_ms / 1e3, switch_ms / 1e3, limits, memory_s, requests, seed)
     tuning = Tuning(tuple(threshold or (2, 5)), hysteresis, refusal_cost, late_risk, switch_share)
     words = dict.fromkeys(policy or ("deadline",))
     policies = [parse_policy(word, setup, tuning) for word in words]

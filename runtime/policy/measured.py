@@ -110,15 +110,15 @@ def _rows(table: LatencyTable, wanted: Measurements) -> list[LatencyRow]:
     given = {name: value for name, value in asked.items() if value is not None}
     stages = [row for row in table.rows if row.kind == "stage" and row.name in wanted.parts]
     rows = [row for row in stages if all(getattr(row, name) == value for name, value in given.items())]
-    words = ", ".join(f"{name} {value}" for name, value in given.items()) or "any configuration"
+    words = "".join(f" with {name} {value}" for name, value in given.items())
     if not rows:
         raise EvaluationError(
-            f"the latency table has no times of {', '.join(wanted.parts)} with {words}; it has "
+            f"the latency table has no times of {', '.join(wanted.parts)}{words}; it has "
             f"{_values(stages or table.rows)}. Measure them with `mixdq-eval latency`"
         )
     if len({tuple(getattr(row, name) for name in _TELLING) for row in rows}) > 1:
         raise EvaluationError(
-            f"the latency table has several configurations with {words}; they differ in {_values(rows)}: "
+            f"the latency table has several configurations{words}; they differ in {_values(rows)}: "
             "say which is served"
         )
     return rows
