@@ -14,10 +14,11 @@ from mixdq.passes.deviations import DEQUANTIZE
 from mixdq.passes.layers import LAYER_OPS
 
 RULE = "fp32-island"
+_HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def float_between_halves(subject: Subject) -> Iterator[Finding]:
-    """In TensorRT's dialect nothing between FP16 layers computes in FP32.
+    """In TensorRT's dialect nothing between layers in FP16 (or BF16) computes in FP32.
 
     An island is a group of neighbouring nodes that give FP32, with convolutions or products in FP16 before
     and behind it. So what a network begins with may be FP32 (the sinusoids of time and size), and so may a
@@ -32,7 +33,7 @@ def float_between_halves(subject: Subject) -> Iterator[Finding]:
     nodes = [node for node in subject.graph if _gives_single(node) and node in before and node in behind]
     for island in _neighbours(nodes):
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(n.op_type for n in island).items())
-        found = f"FP32 between layers in FP16: {kinds}, from {island[0].name} to {island[-1].name}"
+        found = f"FP32 between layers in 16 bits: {kinds}, from {island[0].name} to {island[-1].name}"
         yield Finding(RULE, island[0].name or "", found, REBUILD)
 
 
@@ -47,11 +48,9 @@ def _type(node: ir.Node, output: ir.Value) -> ir.DataType | None:
 
 
 def _before_and_behind(graph: ir.Graph) -> tuple[set[ir.Node], set[ir.Node]]:
-    """The nodes that come after a layer in FP16, and those that come before one."""
+    """The nodes that come after a layer in sixteen bits, and those that come before one."""
     order = list(graph)
-    halves = {
-        node for node in order if node.op_type in LAYER_OPS and node.outputs[0].dtype is ir.DataType.FLOAT16
-    }
+    halves = {node for node in order if node.op_type in LAYER_OPS and node.outputs[0].dtype in _HALVES}
     after: set[ir.Node] = set()
     for node in order:
         if any(other in halves or other in after for other in node.predecessors()):

@@ -20,14 +20,14 @@ _GRAPH = """g (float16[2,2] x, float[2,2] time) => (float16[2,2] y)
 
 def test_nodes_in_fp32_between_layers_in_fp16_are_one_finding(look: Any) -> None:
     assert look(float_between_halves, _GRAPH) == [
-        ("cast", "FP32 between layers in FP16: 1 Cast, 1 Mul, from cast to square")
+        ("cast", "FP32 between layers in 16 bits: 1 Cast, 1 Mul, from cast to square")
     ]
 
 
 def test_a_layer_in_fp32_is_part_of_the_island(look: Any) -> None:
     graph = _GRAPH.replace("Mul (wide, wide)", "MatMul (wide, time)")
     assert look(float_between_halves, graph) == [
-        ("cast", "FP32 between layers in FP16: 1 Cast, 1 MatMul, from cast to square")
+        ("cast", "FP32 between layers in 16 bits: 1 Cast, 1 MatMul, from cast to square")
     ]
 
 
@@ -40,7 +40,7 @@ def test_an_fp32_scale_counts_whatever_the_graph_notes_of_its_output(look: Any) 
         ["second"] y = MatMul (d, w)
     }"""
     assert look(float_between_halves, graph) == [
-        ("d", "FP32 between layers in FP16: 1 DequantizeLinear, from d to d")
+        ("d", "FP32 between layers in 16 bits: 1 DequantizeLinear, from d to d")
     ]
     half = graph.replace("float s = {0.5}", "float16 s = {14336}")
     assert not look(float_between_halves, half)
@@ -58,6 +58,11 @@ def test_an_fp32_scale_counts_whatever_the_graph_notes_of_its_output(look: Any) 
 def test_what_stands_between_no_two_layers_passes(look: Any, old: str, new: str) -> None:
     assert old in _GRAPH
     assert not look(float_between_halves, _GRAPH.replace(old, new))
+
+
+def test_layers_in_bfloat16_count_as_well(look: Any) -> None:
+    graph = _GRAPH.replace("float16", "bfloat16").replace("to = 10", "to = 16")
+    assert [where for where, _ in look(float_between_halves, graph)] == ["cast"]
 
 
 def test_two_islands_are_two_findings(look: Any) -> None:
