@@ -123,8 +123,8 @@ def why_no_search(model: ModelIdentity) -> str:
     if shipped_sensitivity(model.name) is None or shipped_layers(model.name) is None:
         return f"no search ships for {model.name}"
     return (
-        f"the search that ships for {model.name} is of other weights, another VAE or another scheduler than "
-        f"these (model {model.digest[:12]})"
+        f"the search that ships for {model.name} is of other weights (a LoRA counts), another VAE or another "
+        f"scheduler than these (model {model.digest[:12]})"
     )
 
 

@@ -294,8 +294,8 @@ def test_a_plans_file_excludes_every_other_option(search: Path, emoji_layers: La
         (ModelIdentity("another", "1" * 64), "no search ships for another"),
         (
             ModelIdentity("emoji-turbo", "1" * 64),
-            "the search that ships for emoji-turbo is of other weights, another VAE or another scheduler "
-            "than these (model 111111111111)",
+            "the search that ships for emoji-turbo is of other weights (a LoRA counts), another VAE or "
+            "another scheduler than these (model 111111111111)",
         ),
     ],
 )
