@@ -70,9 +70,11 @@ class Journal:
             if restart:
                 os.ftruncate(handle, 0)
             journal = cls(path, handle)
-            yield journal
-            if not journal._size:
-                path.unlink(missing_ok=True)
+            try:
+                yield journal
+            finally:
+                if not journal._size:
+                    path.unlink(missing_ok=True)
         finally:
             os.close(handle)
 

@@ -17,11 +17,11 @@ from mixdq.compiler.sensitivity.selection import select
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.torch_stages import CalibrationOrder, calibrate_layers, find_layers
 from mixdq.compiler.worker import Report
-from mixdq.configs.errors import MachineError, MixdqError, RequestError
+from mixdq.configs.errors import EvaluationError, MachineError, MixdqError, RequestError
 from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.sensitivity import Measurement, Metric, SensitivityTable
+from mixdq.configs.sensitivity import Measurement, Metric, SensitivityTable, first_ten
 from mixdq.configs.target import Dialect
 from mixdq.export.one_step_size import prompts_at_once
 
@@ -128,6 +128,7 @@ def _settle(
 
     if kept is not None:
         header(kept.ranges_digest).check(kept, str(journal.path))
+        _check_names(journal, layers)
     report("reckoning the memory", 0, None)
     check_room(order, device, header("").batch)
     ranges = _ranges(report, order, layers, device, kept)
@@ -135,6 +136,14 @@ def _settle(
     made = header(ranges.digest)
     journal.begin(made)
     return made, ranges
+
+
+def _check_names(journal: Journal, layers: LayerTable) -> None:
+    if unknown := set(journal.done) - set(layers.by_name):
+        raise EvaluationError(
+            f"{journal.path} is damaged: it holds {first_ten(unknown)}, which {layers.model.name} does not "
+            "have; drop it with --restart"
+        )
 
 
 def _ranges(
