@@ -112,10 +112,10 @@ def ablation(
         )
     source = open_source(ModelChoice(model))
     (size,) = resolutions_of(source, [resolution or min(resolutions_of(source, None))])
-    table = _layers_of(model, source, size)
+    shared = (work or out / "work").resolve()
+    table = _layers_of(model, source, size, shared)
     maker = PlanMaker(table, read_sensitivities([scores], table), size, ratio, read_given(plan or [], table))
     with _progress_bars() as (console, watch):
-        shared = (work or out / "work").resolve()
         studio = Studio(source, out, shared, pictures, size, keep_bundles, console, watch, calibration_count)
         request = Request(
             cases=cases,
@@ -162,17 +162,18 @@ def _prompts_of(model: str) -> Path:
     return preset.with_name(_PROMPTS_OF_EMOJI) if model_name(model) == "emoji-turbo" else preset
 
 
-def _layers_of(model: str, source: SourceModel, resolution: int) -> LayerTable:
-    """The model's layers: of a file that ships, if it is of these weights and sizes; else from the model."""
+def _layers_of(model: str, source: SourceModel, resolution: int, work: Path) -> LayerTable:
+    """The model's layers: of a file that ships or that an earlier run left, if it fits; else of the model."""
     from mixdq.compiler.progress import child_on_terminal
+    from mixdq.compiler.saved_recipe import LAYERS_FILE
     from mixdq.compiler.torch_stages import find_layers
     from mixdq.configs.layers import LayerTable
 
-    shipped = shipped_layers(model)
-    if shipped is not None:
-        table = LayerTable.read(shipped)
-        if table.model == source.identity and resolution in table.layers[0].macs:
-            return table
+    for path in (shipped_layers(model), work / LAYERS_FILE):
+        if path is not None and path.is_file():
+            table = LayerTable.read(path)
+            if table.model == source.identity and resolution in table.layers[0].macs:
+                return table
     return child_on_terminal("layers", find_layers, source, (resolution,)).value
 
 

@@ -30,6 +30,9 @@ from mixdq.eval.quality.pictures import DrawnSet
 RANGES_FILE = "ranges.json"
 
 _FID = "FID"
+_AT_ONCE_S = 3.0
+"""A row that takes less was there already, and says nothing of how long the others will take."""
+
 _PACKAGES = ("mixdq", "numpy", "onnxruntime", "ortools", "pillow", "scikit-image", "torch", "torchmetrics")
 
 
@@ -97,7 +100,7 @@ def ablate(request: Request, say: Callable[[str], None]) -> Ablation:
     scores: dict[Case, FullScores] = {}
     rows: dict[str, AblationRow] = {}
     tables: list[QualityTable] = []
-    began = time.monotonic()
+    fresh: list[float] = []
     for number, (case, plan) in enumerate(plans.items(), start=1):
         start = time.monotonic()
         drawn[case] = studio.draw(case, plan.plan)
@@ -105,8 +108,10 @@ def ablate(request: Request, say: Callable[[str], None]) -> Ablation:
         scores[case] = scorer.against_full(case.name, drawn[case])
         tables.append(scores[case].table)
         rows[case.name] = _row(request, case, plan, drawn[case], scorer, scores, rows)
-        now, left = time.monotonic(), len(plans) - number
-        times = f"{now - start:.0f} s, {(now - began) / number * left / 60:.0f} min left"
+        seconds = time.monotonic() - start
+        fresh += [seconds] if seconds > _AT_ONCE_S else []
+        left = (len(plans) - number) * sum(fresh) / max(len(fresh), 1)
+        times = f"{seconds:.0f} s, {left / 60:.0f} min left" if fresh else "was there"
         say(f"{number:2} of {len(plans)}  {_in_words(rows[case.name])}  {times}")
     by_role = None
     if request.role_prompts:

@@ -57,7 +57,8 @@ def markdown(found: Ablation) -> Iterator[str]:
         for metric, why in row.refused.items()
     )
     yield from (f"- {outcome}" for outcome in found.failed_controls)
-    yield from (f"- not scored: {metric}: {why}" for metric, why in found.not_scored.items())
+    if found.not_scored:
+        yield f"- not scored: {', '.join(found.not_scored)}; ablation.json says why"
 
 
 def _costs(row: AblationRow) -> Sequence[str]:

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mixdq.configs.errors import DigestError, PlanError
+from mixdq.configs.layers import Group, LayerName, LayerTable, ModelIdentity
+from mixdq.configs.plan import PrecisionPlan, uniform_plan
+from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.sensitivity import Metric, Operand, SensitivityTable
+from mixdq.eval.ablation.cases import CASES, Case, Step
+from mixdq.eval.ablation.plans import PlanMaker, RowPlan, read_given
+
+
+@pytest.fixture
+def maker(layers: LayerTable, sensitivity: SensitivityTable) -> PlanMaker:
+    return PlanMaker(layers, sensitivity, resolution=64, ratio=None, given={})
+
+
+def _plan(maker: PlanMaker, name: str) -> RowPlan:
+    (case,) = (case for case in CASES if case.name == name)
+    return maker.make(case)
+
+
+def _protected(plan: PrecisionPlan) -> set[LayerName]:
+    return {name for name, precision in plan.layers.items() if not precision.quantizes_activation}
+
+
+def _weight_bits(plan: PrecisionPlan) -> set[int]:
+    return {precision.weight_bits for precision in plan.layers.values()}
+
+
+def test_full_precision_quantizes_nothing(maker: PlanMaker) -> None:
+    assert set(_plan(maker, "full").plan.layers.values()) == {FP16}
+
+
+def test_naive_is_one_precision_for_every_layer_and_quantizes_token_0(maker: PlanMaker) -> None:
+    plan = _plan(maker, "w5a8-naive").plan
+    assert set(plan.layers.values()) == {Precision(5, 8)}
+    assert not plan.bos_aware
+    assert plan.split_shortcuts
+
+
+def test_the_bos_step_changes_nothing_but_bos_awareness(maker: PlanMaker) -> None:
+    assert _plan(maker, "w8a8-bos").plan == replace(_plan(maker, "w8a8-naive").plan, bos_aware=True)
+
+
+def test_at_8_bits_mixed_precision_is_protection_alone(maker: PlanMaker) -> None:
+    for name in ("w8a8-mixed", "w8a8-mixdq"):
+        plan = _plan(maker, name).plan
+        assert _weight_bits(plan) == {8}
+        assert plan.bos_aware
+        assert plan.split_shortcuts
+
+
+def test_not_decoupled_the_lowest_sqnr_of_all_layers_are_protected_as_many_as_of_both_groups(
+    maker: PlanMaker, layers: LayerTable, sensitivity: SensitivityTable
+) -> None:
+    mixed, decoupled = (_protected(_plan(maker, f"w8a8-{step}").plan) for step in ("mixed", "mixdq"))
+    assert len(mixed) == len(decoupled) == 2
+    assert [layers[name].group for name in mixed] == [Group.CONTENT] * 2
+    assert {layers[name].group for name in decoupled} == set(Group)
+    sqnr = {layer.name: sensitivity.score(Operand.ACTIVATION, Metric.SQNR, layer.name, 8) for layer in layers}
+    assert mixed == set(sorted(sqnr, key=sqnr.__getitem__)[:2])
+
+
+@pytest.mark.parametrize("step", ["mixed", "mixdq"])
+def test_weights_keep_the_mean_and_activations_have_8_bits(
+    maker: PlanMaker, layers: LayerTable, step: str
+) -> None:
+    plan = _plan(maker, f"w5a8-{step}").plan
+    assert 4 <= plan.mean_bits(layers)[0] <= 5
+    assert len(_weight_bits(plan)) > 1
+    assert {precision.activation_bits for precision in plan.layers.values()} == {8, 16}
+
+
+def test_without_quantized_activations_nothing_is_protected(maker: PlanMaker, layers: LayerTable) -> None:
+    found = _plan(maker, "w4a16-mixdq")
+    assert {precision.activation_bits for precision in found.plan.layers.values()} == {16}
+    assert found.plan.mean_bits(layers)[0] <= 4
+    assert "protected" not in found.how
+
+
+def test_the_split_is_the_one_that_promises_the_most_unless_one_is_given(maker: PlanMaker) -> None:
+    chosen = _plan(maker, "w5a8-mixdq")
+    given = _plan(replace(maker, ratio=1.0), "w5a8-mixdq")
+    assert "content 1 times the bits of quality" in given.how
+    assert chosen.plan != given.plan
+
+
+def test_a_mean_that_no_split_keeps_is_refused(maker: PlanMaker) -> None:
+    # 992 content weights with at least 2 bits, 1792 of quality with at least 4: 3.29 bits.
+    with pytest.raises(PlanError, match=r"no split of 3 mean bits .* give w3a16-mixdq a plan"):
+        maker.make(Case(3, 16, Step.MIXDQ))
+
+
+def test_a_searched_plan_takes_the_place_of_its_budget_s_row(
+    maker: PlanMaker, layers: LayerTable, tmp_path: Path
+) -> None:
+    plan = uniform_plan(layers, Precision(6, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
+    plan.write(tmp_path / "best.yaml")
+    given = read_given([f"W5A8={tmp_path / 'best.yaml'}"], layers)
+    assert list(given) == ["w5a8-mixdq"]
+    found = replace(maker, given=given)
+    assert _plan(found, "w5a8-mixdq") == RowPlan(plan, "searched: best.yaml")
+    assert _plan(found, "w5a8-mixed") == _plan(maker, "w5a8-mixed")
+
+
+@pytest.mark.parametrize("text", ["w5a8", "w7a8=plan.yaml", "full=plan.yaml", "w8a16=plan.yaml"])
+def test_a_plan_for_no_mixdq_row_is_refused(layers: LayerTable, text: str) -> None:
+    with pytest.raises(PlanError, match="names no row; write BUDGET=FILE, with w8a8, w5a8"):
+        read_given([text], layers)
+
+
+def test_two_plans_for_one_row_and_a_plan_of_another_model_are_refused(
+    layers: LayerTable, tmp_path: Path
+) -> None:
+    plan = uniform_plan(layers, Precision(6, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
+    plan.write(tmp_path / "plan.yaml")
+    with pytest.raises(PlanError, match="w5a8 has two plans"):
+        read_given([f"w5a8={tmp_path / 'plan.yaml'}"] * 2, layers)
+    other = replace(plan, model_digest="f" * 64)
+    other.write(tmp_path / "other.yaml")
+    with pytest.raises(DigestError, match="searched on other weights"):
+        read_given([f"w5a8={tmp_path / 'other.yaml'}"], layers)
+
+
+def test_sensitivities_of_another_model_are_refused(maker: PlanMaker, sensitivity: SensitivityTable) -> None:
+    other = replace(sensitivity, model=ModelIdentity("other", "f" * 64))
+    with pytest.raises(DigestError, match="measured on other"):
+        _plan(replace(maker, sensitivity=other), "w8a8-mixdq")
