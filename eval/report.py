@@ -114,7 +114,8 @@ class DemoReport:
         plans = "".join(f"\n- {variant}: {words}" for variant, words in self.plans.items())
         return (
             f"ms: ONNX Runtime on {machine}, median of {self.rows[0].unet.rounds}; all: with text encoders "
-            f"and VAE. MB: the UNet's engine. RTX: {self.rtx}. PSNR and SSIM: mean over "
+            f"and VAE. MB: the UNet's engine; weights of fewer bits are held in INT8 too. RTX: {self.rtx}. "
+            "PSNR and SSIM: mean over "
             f"{len(self.prompts)} prompts against full precision. {self.note}\nPlans:{plans}"
         )
 
