@@ -65,15 +65,22 @@ def test_rows_come_as_a_table_and_in_files(
         assert plain["p50_ms"] <= plain["p95_ms"] <= plain["p99_ms"]
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
-    outputs = []
-    for number, seed in enumerate(("7", "7", "8")):
-        file = tmp_path / f"{number}.csv"
-        words = [*SERVED, "--rate", "5", "--requests", "200", "--seed", seed, "--csv", str(file)]
-        code = "import sys; from mixdq.runtime.cli import main; main()"
-        subprocess.run([sys.executable, "-c", code, "simulate", *words], check=True, capture_output=True)
-        outputs.append(file.read_bytes())
-    assert outputs[0] == outputs[1] != outputs[2]
+def test_the_same_seed_gives_the_same_bytes_in_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def words(name: str, seed: str) -> list[str]:
+        more = ["--rate", "5", "--policy", "deadline", "--policy", "static:512", "--requests", "200"]
+        return [*SERVED, *more, "--seed", seed, "--json", str(tmp_path / name)]
+
+    monkeypatch.setenv("COLUMNS", "180")
+    code = "import sys; from mixdq.runtime.cli import main; main()"
+    command = [sys.executable, "-c", code, "simulate", *words("first", "7")]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert _run(monkeypatch, *words("again", "7")) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == printed.splitlines()[:-1]  # the last names the file
+    assert _run(monkeypatch, *words("other", "8")) == 0
+    first, again, other = ((tmp_path / name).read_bytes() for name in ("first", "again", "other"))
+    assert first == again != other
 
 
 def test_a_dominated_resolution_is_named(

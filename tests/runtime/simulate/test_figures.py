@@ -49,6 +49,11 @@ def test_thresholds_miss_the_objective_where_the_deadline_policy_keeps_it(
         assert rows[0].done_share < most < rows[1].done_share
 
 
+def test_under_overload_thresholds_reach_the_smallest_resolution(menu: Menu, make_setup: MakeSetup) -> None:
+    record = simulate(make_setup(3000), Thresholds(menu.points, (2, 5), 1), Poisson(10.0))
+    assert record.by_resolution[512] > 0.95 * 3000
+
+
 def _value(menu: Menu, make_setup: MakeSetup, pattern: Pattern, size: int | None) -> Row:
     policy = _deadline(menu) if size is None else Static(menu.find(size))
     return make_row("", 0.0, "", simulate(make_setup(3000), policy, pattern), menu, 1)

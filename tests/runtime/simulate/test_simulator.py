@@ -32,8 +32,7 @@ def test_the_mean_wait_is_that_of_a_queue_with_fixed_service_times(
 
 
 def test_two_workers_wait_as_in_a_queue_with_two_servers(make_setup: MakeSetup) -> None:
-    # M/M/2 has a closed form; Erlang C with rho = 0.7, and service times of which each point draws its own:
-    # here fixed ones, for which half of M/M/2's wait is close (Cosmetatos: 1.035 of it at this load).
+    # M/M/2: s rho² / (1 - rho²). With fixed service times a little more than half of it (Cosmetatos, 1975).
     setup = make_setup(40000, menu=EXACT, workers=2, objective_s=math.inf, count=10**9)
     record = simulate(setup, Static(EXACT.points[0]), Poisson(14.0))
     rho = 0.7
