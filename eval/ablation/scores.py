@@ -47,7 +47,7 @@ class TrainingScores:
 
     Attributes:
         manifest_sha256: of the row's pictures.
-        training_sha256: over the training pictures and their captions.
+        training_sha256: over the training pictures, and which belongs to which prompt.
         bootstrap: draws and seed of the intervals.
         scores: FID and KID of the sets; PSNR and SSIM where each prompt has a picture.
     """

@@ -34,7 +34,8 @@ def sample_sheet(
     """The sheet of at least one row."""
     first = next(iter(rows.values()))
     count = len(first.records)
-    places = sorted({place * count // columns for place in range(min(columns, count))})
+    shown = min(columns, count)
+    places = [place * count // shown for place in range(shown)]
     painter = first.manifest.painter
 
     def cell(case: Case, drawn: DrawnSet, place: int) -> Cell:

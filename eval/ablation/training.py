@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass as document
 
 from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import EvaluationError
-from mixdq.configs.files import write_text, writing
+from mixdq.configs.files import sha256_of_text, write_text, writing
 from mixdq.configs.quality_table import Score
 from mixdq.eval.images.order import Order
 from mixdq.eval.quality.bootstrap import Bootstrap, mean_interval
@@ -56,8 +56,8 @@ class Training:
 
     @property
     def sha256(self) -> str:
-        """Over the pictures' digests."""
-        return self.photographs.sha256
+        """Over the pictures' digests, and which belongs to which prompt."""
+        return sha256_of_text(f"{self.photographs.sha256} {self.partners}")
 
 
 def open_training(folder: Path, pictures: Sequence[Order]) -> Training:
