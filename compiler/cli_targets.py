@@ -66,7 +66,7 @@ def targets(
         typer.Option(
             "--layers",
             help="A layers.json, a folder that holds one, or a model: --probe tries one layer of each of its "
-            "shapes instead. (default: three tiny ones)",
+            "shapes in all legal forms instead. (default: three tiny ones in all forms)",
             show_default=False,
         ),
     ] = None,
@@ -172,7 +172,8 @@ def _probe(
                     raise
                 skipped[table.backend] = str(error)
             else:
-                findings += probe(capabilities, layers, watch.step(f"asking {table.product}"))
+                report = watch.step(f"asking {table.product}")
+                findings += probe(capabilities, layers, report, refused=model is None)
     return findings, skipped
 
 

@@ -86,7 +86,7 @@ def probeable(table: BackendTable, sm: int | None) -> tuple[Capability, ...]:
 
 
 def probe(
-    capabilities: Sequence[Capability], layers: Sequence[ProbeLayer], report: Report
+    capabilities: Sequence[Capability], layers: Sequence[ProbeLayer], report: Report, *, refused: bool = True
 ) -> Iterator[Finding]:
     """Builds a graph for each entry and layer of each target, in a child process that may crash.
 
@@ -94,13 +94,15 @@ def probe(
         capabilities: as `probeable` gave them.
         layers: to try; each with the entries of its kind whose blocks divide its inputs.
         report: told how many graphs are done.
+        refused: whether to try what the shipped table refuses too. A form is legal if all sizes are taken,
+            so layers of single sizes may be taken in a form that is refused.
     """
     asked = [
         (capability, layer, entry)
         for capability in capabilities
         for entry in capability.table.entries
         for layer in layers
-        if layer.kind in entry.kinds and layer.fits(entry.form)
+        if layer.kind in entry.kinds and layer.fits(entry.form) and (refused or entry.takes(capability.sm))
     ]
     worker = Worker()
     try:

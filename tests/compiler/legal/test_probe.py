@@ -139,6 +139,14 @@ def test_one_of_each_shape_of_a_models_layers_is_tried_as_it_runs(layers: LayerT
     onnx.checker.check_model(probe_graph(made, Form.parse("int8:channel/int8"), "float16"), full_check=True)
 
 
+def test_only_legal_forms_are_tried_where_that_is_asked() -> None:
+    found = list(probe([Capability(TABLES["cpu"], None)], TINY_LAYERS, silent, refused=False))
+    assert {str(one.entry.form) for one in found if one.layer.is_linear} == {
+        str(entry.form) for entry in TABLES["cpu"].entries if Kind.LINEAR in entry.kinds and entry.legal
+    }
+    assert all(one.taken for one in found)
+
+
 def test_forms_whose_blocks_do_not_divide_a_layer_are_not_tried_on_it(layers: LayerTable) -> None:
     capability = _table_of("int4:block64/float", legal=True)
     found = list(probe([capability], distinct_layers(layers, 64), silent))
