@@ -99,6 +99,15 @@ def simulate(
     switch_ms: Annotated[
         float, typer.Option(min=0.0, help="Lost when a GPU changes its resolution.", rich_help_panel=_TIMES)
     ] = 0.0,
+    slowdown: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=10.0,
+            help="How many times longer everything takes than these figures say, unknown to the policies.",
+            rich_help_panel=_TIMES,
+        ),
+    ] = 1.0,
     workers: Annotated[int, typer.Option(min=1, help="GPUs.", rich_help_panel=_TIMES)] = 1,
     arrivals: Annotated[Arrivals, typer.Option(rich_help_panel=_ARRIVALS)] = Arrivals.POISSON,
     rate: Annotated[
@@ -223,7 +232,9 @@ def simulate(
     ).patterns()
     memory_s = 5 * objective_ms / 1e3 if rate_memory_s is None else rate_memory_s
     limits = QueueLimits(queue_count, queue_count * _MIB)
-    setup = Setup(menu, workers, objective_ms / 1e3, switch_ms / 1e3, limits, memory_s, requests, seed)
+    setup = Setup(
+        menu, workers, objective_ms / 1e3, switch_ms / 1e3, limits, memory_s, slowdown, requests, seed
+    )
     tuning = Tuning(tuple(threshold or (2, 5)), hysteresis, refusal_cost, late_risk, switch_share)
     words = dict.fromkeys(policy or ("deadline",))
     policies = [parse_policy(word, setup, tuning) for word in words]
@@ -258,6 +269,7 @@ def _settings(setup: Setup, tuning: Tuning, words: Iterable[str]) -> dict[str, s
         "utility": ", ".join(f"{point.resolution}: {point.utility:.3g}" for point in points),
         "batch": ", ".join(f"{point.max_batch}" for point in points),
         "GPUs": str(setup.workers),
+        "slowdown": f"{setup.slowdown:g}",
         "objective": f"{1e3 * setup.objective_s:g} ms",
         "requests": str(setup.requests),
         "seed": str(setup.seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 from mixdq.configs.errors import EvaluationError
@@ -21,8 +21,8 @@ from mixdq.runtime.policy.policy import (
 from mixdq.runtime.policy.prices import Prices, Problem, solve
 from mixdq.runtime.policy.request import Request
 
-_RATE_STEP, _DISPERSION_STEP = math.log(1.05), math.log(1.25)
-"""Prices are computed for rates 5 % apart and dispersions 25 % apart."""
+_RATE_STEP, _DISPERSION_STEP, _PACE_STEP = math.log(1.05), math.log(1.25), math.log(1.1)
+"""Prices are computed for rates 5 %, dispersions 25 % and paces 10 % apart."""
 # The state behind the prices counts those who wait, not how long they have waited: a little caution.
 _LEAST_DISPERSED, _MOST_DISPERSED = 1.25, 5.0
 _SLOWEST, _FASTEST = 0.01, 2.0
@@ -54,7 +54,7 @@ class Deadline:
     switch_share: float
     _sigmas: float = field(init=False, compare=False)
     _rates: tuple[float, float] = field(init=False, compare=False)
-    _prices: dict[tuple[int, int], Prices] = field(init=False, compare=False, default_factory=dict)
+    _prices: dict[tuple[int, int, int], Prices] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the figures.
@@ -85,14 +85,18 @@ class Deadline:
         """`deadline`."""
         return "deadline"
 
-    def prices(self, rate_per_s: float, dispersion: float) -> Prices:
-        """What is best for such arrivals; kept for the next time."""
+    def prices(self, rate_per_s: float, dispersion: float, pace: float) -> Prices:
+        """What is best for such arrivals at such a pace; kept for the next time."""
         lowest, highest = self._rates
-        step = round(math.log(min(max(rate_per_s, lowest), highest)) / _RATE_STEP)
+        # At half the pace it is as if twice as many came who have half the time.
+        slow = round(math.log(pace) / _PACE_STEP) if pace != 1.0 else 0
+        pace = math.exp(slow * _PACE_STEP)
+        step = round(math.log(min(max(pace * rate_per_s, lowest), highest)) / _RATE_STEP)
         clumps = round(math.log(min(max(dispersion, _LEAST_DISPERSED), _MOST_DISPERSED)) / _DISPERSION_STEP)
-        if (found := self._prices.get((step, clumps))) is None:
+        if (found := self._prices.get((step, clumps, slow))) is None:
             rate, ratio = math.exp(step * _RATE_STEP), math.exp(clumps * _DISPERSION_STEP)
-            found = self._prices[step, clumps] = solve(self.problem, rate, ratio)
+            problem = replace(self.problem, objective_s=self.problem.objective_s / pace)
+            found = self._prices[step, clumps, slow] = solve(problem, rate, ratio)
         return found
 
     def admit(self, request: Request, place: int, situation: Situation) -> Refusal | None:
@@ -116,7 +120,7 @@ class Deadline:
 
     def is_hopeless(self, request: Request, situation: Situation) -> bool:
         """Who would more likely be late than in time if it were served at once."""
-        return situation.now_s + request.allowed[0].typical_s[0] > request.deadline_s
+        return situation.now_s + situation.pace * request.allowed[0].typical_s[0] > request.deadline_s
 
     def choose(self, worker: Worker, situation: Situation) -> Batch:
         """The best option that makes no one late; if all do, one that makes the fewest late."""
@@ -128,9 +132,10 @@ class Deadline:
             and loaded in allowed
             and situation.now_s - worker.switched_s < situation.switch_s / self.switch_share
         )
+        prices = self.prices(situation.rate_per_s, situation.dispersion, situation.pace)
         found: Batch | None = None
         fewest = math.inf
-        for option in self.prices(situation.rate_per_s, situation.dispersion).options(len(waiting)):
+        for option in prices.options(len(waiting)):
             point = option.point
             if point not in allowed or (
                 dwelling and loaded is not None and point.typical_s[0] > loaded.typical_s[0]
@@ -158,8 +163,8 @@ class Deadline:
         following = rest[0].allowed[0]
         clocks = situation.clocks(following)
         # Those behind will be served at another point: changing back is part of what this one costs.
-        back_s = situation.switch_s if following is not batch.point else 0.0
-        clocks[worker.number] = (end_s + back_s, batch.variance_s2)
+        back_s = worker.pace * situation.switch_s if following is not batch.point else 0.0
+        clocks[worker.number] = (end_s + back_s, batch.variance_s2, worker.pace)
         return missed + count_misses(rest, finish_times(rest, clocks, self._sigmas))
 
 

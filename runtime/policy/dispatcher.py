@@ -18,6 +18,11 @@ from mixdq.runtime.policy.request import Outcome, Request
 Settle = Callable[[Request, Outcome, float], None]
 """Is told how a request ended and when, once for each that was accepted."""
 
+_LEARNING = 0.1
+"""Weight of the last batch in a worker's pace."""
+_MOST_OFF = 4.0
+"""A batch that took longer than so many times what was expected, or shorter, counts as if it had not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -75,7 +80,7 @@ class Dispatcher:
         self._arrived = 0
         self._refused = 0
         self._outcomes: Counter[Outcome] = Counter()
-        self._situation = Situation(0.0, self._queue.waiting, self._workers, 0.0, 1.0, None, switch_s)
+        self._situation = Situation(0.0, self._queue.waiting, self._workers, 0.0, 1.0, 1.0, None, switch_s)
 
     @property
     def workers(self) -> tuple[Worker, ...]:
@@ -135,12 +140,16 @@ class Dispatcher:
             worker.loaded, worker.switched_s = batch.point, now_s
         worker.running = batch.requests
         worker.free_s, worker.variance_s2 = now_s + batch.typical_s, batch.variance_s2
+        worker.started_s, worker.nominal_s = now_s, batch.nominal_s
         if len(batch.requests[0].allowed) > 1:
             situation.level = batch.point
         return batch
 
     def finish(self, worker: Worker, now_s: float) -> None:
-        """A worker's batch is made: its requests are done, or late."""
+        """A worker's batch is made: its requests are done, or late; how long it took is learned from."""
+        ratio = (now_s - worker.started_s) / worker.nominal_s
+        worker.pace += _LEARNING * (min(max(ratio, 1 / _MOST_OFF), _MOST_OFF) - worker.pace)
+        self._situation.pace = sum(one.pace for one in self._workers) / len(self._workers)
         for request in self._release(worker, now_s):
             self._end(request, Outcome.DONE if now_s <= request.deadline_s else Outcome.LATE, now_s)
 

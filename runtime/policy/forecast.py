@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
 from math import sqrt
+from typing import TypeAlias
 
 from mixdq.runtime.policy.request import Request
 
+Clock: TypeAlias = tuple[float, float, float]
+"""When a worker is expected to be free, the variance of that time, and its pace."""
 
-def finish_times(waiting: Sequence[Request], clocks: list[tuple[float, float]], sigmas: float) -> list[float]:
+
+def finish_times(waiting: Sequence[Request], clocks: list[Clock], sigmas: float) -> list[float]:
     """Cautious times, one a request: so many standard deviations after the expected ones.
 
     Each worker that gets free takes the next in the queue, with those behind it that make a batch with it.
 
     Args:
         waiting: in the order in which they are served.
-        clocks: when each worker is free, with the variance of that time; used up.
+        clocks: one a worker; used up.
         sigmas: standard deviations.
     """
     heapify(clocks)
@@ -29,10 +33,10 @@ def finish_times(waiting: Sequence[Request], clocks: list[tuple[float, float]], 
             limit = min(limit, total - start)
             while count < limit and waiting[start + count].allowed[0] is point:
                 count += 1
-        free_s, variance_s2 = clocks[0]
-        free_s += point.typical_s[count - 1]
-        variance_s2 += point.variance_s2[count - 1]
-        heapreplace(clocks, (free_s, variance_s2))
+        free_s, variance_s2, pace = clocks[0]
+        free_s += pace * point.typical_s[count - 1]
+        variance_s2 += pace * pace * point.variance_s2[count - 1]
+        heapreplace(clocks, (free_s, variance_s2, pace))
         finish_s = free_s + sigmas * sqrt(variance_s2)
         if count == 1:
             times.append(finish_s)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mixdq.runtime.policy.forecast import Clock
 from mixdq.runtime.policy.points import Point
 from mixdq.runtime.policy.request import Request
 
@@ -22,6 +23,9 @@ class Worker:
         free_s: when it is expected to be free: that is done, or it is back after it was lost.
         variance_s2: of that time.
         up: whether it can be given work.
+        pace: how long its batches took lately, over what the menu says.
+        started_s: when it began with what it makes.
+        nominal_s: how long that takes at a pace of 1.
     """
 
     number: int
@@ -31,6 +35,9 @@ class Worker:
     free_s: float = 0.0
     variance_s2: float = 0.0
     up: bool = True
+    pace: float = 1.0
+    started_s: float = 0.0
+    nominal_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -42,6 +49,7 @@ class Situation:
         waiting: in the order in which they are served.
         workers: all of them.
         rate_per_s: arrivals, as estimated.
+        pace: mean of the workers'.
         dispersion: variance of their counts over the mean, as estimated; 1 for Poisson arrivals.
         level: the point of the last request that adapted; None before.
         switch_s: what a worker loses when it changes to another resolution.
@@ -52,21 +60,24 @@ class Situation:
     workers: Sequence[Worker]
     rate_per_s: float
     dispersion: float
+    pace: float
     level: Point | None
     switch_s: float
 
-    def clocks(self, following: Point) -> list[tuple[float, float]]:
-        """When each worker is expected to be free for a point, with the variance of that time."""
+    def clocks(self, following: Point) -> list[Clock]:
+        """When each worker is expected to be free for a point."""
         now_s = self.now_s
         found = [
-            (worker.free_s, worker.variance_s2) if worker.free_s > now_s else (now_s, 0.0)
+            (worker.free_s, worker.variance_s2, worker.pace)
+            if worker.free_s > now_s
+            else (now_s, 0.0, worker.pace)
             for worker in self.workers
         ]
         if self.switch_s:
             for worker in self.workers:
                 if worker.loaded is not None and worker.loaded is not following:
-                    free_s, variance_s2 = found[worker.number]
-                    found[worker.number] = (free_s + self.switch_s, variance_s2)
+                    free_s, variance_s2, pace = found[worker.number]
+                    found[worker.number] = (free_s + pace * self.switch_s, variance_s2, pace)
         return found
 
 
@@ -79,12 +90,14 @@ class Batch:
         requests: together in one run, in the queue's order.
         typical_s: how long it is expected to take, a change of resolution included.
         variance_s2: of that time.
+        nominal_s: how long it would take at a pace of 1.
     """
 
     point: Point
     requests: tuple[Request, ...]
     typical_s: float
     variance_s2: float
+    nominal_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,8 @@ def make_batch(point: Point, requests: tuple[Request, ...], worker: Worker, situ
     last = len(requests) - 1
     switching = worker.loaded is not None and worker.loaded is not point
     typical_s = point.typical_s[last] + (situation.switch_s if switching else 0.0)
-    return Batch(point, requests, typical_s, point.variance_s2[last])
+    pace = worker.pace
+    return Batch(point, requests, pace * typical_s, pace * pace * point.variance_s2[last], typical_s)
 
 
 def companions(point: Point, waiting: Sequence[Request], limit: int) -> tuple[Request, ...]:

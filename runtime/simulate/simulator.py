@@ -35,6 +35,7 @@ class Setup:
         switch_s: what a worker loses when it changes to another resolution.
         limits: of the queue.
         rate_memory_s: of the estimate of the rate.
+        slowdown: how many times longer everything takes than the menu says, which no policy is told.
         requests: how many come; fewer if a trace is shorter.
         seed: of arrivals and service times, drawn apart, so that all policies meet the same arrivals.
     """
@@ -45,6 +46,7 @@ class Setup:
     switch_s: float
     limits: QueueLimits
     rate_memory_s: float
+    slowdown: float
     requests: int
     seed: int
 
@@ -129,8 +131,9 @@ class _Run:
         batch = self.dispatcher.assign(worker, now_s)
         if batch is None:
             return
-        spread_s = math.sqrt(batch.variance_s2)
-        took_s = max(_SHORTEST * batch.typical_s, batch.typical_s + spread_s * self._noise.gauss(0.0, 1.0))
+        spread_s = math.sqrt(batch.point.variance_s2[len(batch.requests) - 1])
+        nominal_s = max(_SHORTEST * batch.nominal_s, batch.nominal_s + spread_s * self._noise.gauss(0.0, 1.0))
+        took_s = self._setup.slowdown * nominal_s
         self.record.start(batch, now_s, took_s, switched=loaded is not None and loaded is not batch.point)
         heappush(self._running, (now_s + took_s, number, batch))
 

@@ -60,10 +60,13 @@ def make_situation() -> MakeSituation:
         workers: Sequence[Worker] | None = None,
         rate_per_s: float = 0.1,
         dispersion: float = 1.0,
+        pace: float = 1.0,
         level: Point | None = None,
         switch_s: float = 0.0,
         now_s: float = 0.0,
     ) -> Situation:
-        return Situation(now_s, waiting, workers or (Worker(0),), rate_per_s, dispersion, level, switch_s)
+        return Situation(
+            now_s, waiting, workers or (Worker(0),), rate_per_s, dispersion, pace, level, switch_s
+        )
 
     return make

@@ -198,6 +198,61 @@ def test_a_fixed_size_does_not_wait_for_the_dwell(
     assert _policy(menu).choose(worker, situation).point.resolution == 1024
 
 
+def test_who_must_change_anyway_changes_to_the_best(
+    make_request: MakeRequest, make_situation: MakeSituation
+) -> None:
+    times, utilities = {512: 0.1, 640: 0.15, 1024: 0.4}, {512: 0.7, 640: 0.6, 1024: 1.0}
+    menu = make_menu(plain_points(times, utilities, 0.0))
+    worker = Worker(0, loaded=menu.find(640), switched_s=0.0)
+    waiting = [make_request(5.0, allowed=menu.points)]
+    situation = make_situation(waiting, workers=[worker], switch_s=0.01, now_s=0.1)
+    assert _policy(menu).choose(worker, situation).point.resolution == 1024
+
+
+@pytest.mark.parametrize(("second_s", "size"), [(0.57, 1024), (0.53, 768)])
+def test_changing_back_for_the_one_behind_it_counts(
+    menu: Menu, make_request: MakeRequest, make_situation: MakeSituation, second_s: float, size: int
+) -> None:
+    # 0.4 s for the one, 0.05 s to change, 0.1 s for the other.
+    worker = Worker(0, loaded=menu.find(1024))
+    waiting = [make_request(0.9), make_request(second_s, allowed=(menu.find(512),))]
+    situation = make_situation(waiting, workers=[worker], switch_s=0.05)
+    assert _policy(menu).choose(worker, situation).point.resolution == size
+
+
+@pytest.mark.parametrize(("loaded", "accepted"), [(512, True), (1024, False)])
+def test_a_change_that_comes_first_counts_at_admission(
+    menu: Menu, make_request: MakeRequest, make_situation: MakeSituation, loaded: int, accepted: bool
+) -> None:
+    situation = make_situation([], workers=[Worker(0, loaded=menu.find(loaded))], switch_s=0.05)
+    assert (_policy(menu).admit(make_request(0.12), 0, situation) is None) == accepted
+
+
+def test_a_slow_worker_is_given_less(
+    menu: Menu, make_request: MakeRequest, make_situation: MakeSituation
+) -> None:
+    for pace, size in ((1.0, 1024), (2.0, 768), (4.0, 512)):
+        worker = Worker(0, pace=pace)
+        waiting = [make_request(0.5)]
+        chosen = _policy(menu).choose(worker, make_situation(waiting, workers=[worker], pace=pace))
+        assert chosen.point.resolution == size
+        assert chosen.typical_s == pytest.approx(pace * chosen.nominal_s)
+    situation = make_situation([], workers=[Worker(0, pace=4.0)], pace=4.0)
+    assert _policy(menu).admit(make_request(0.39), 0, situation) is not None
+    assert _policy(menu).admit(make_request(0.41), 0, situation) is None
+    assert _policy(menu).is_hopeless(make_request(0.39), situation)
+
+
+def test_a_slow_machine_is_one_to_which_more_come(menu: Menu) -> None:
+    policy = _policy(menu)
+    fast, slow = (
+        [policy.prices(4.0, 1.0, pace).options(waiting)[0].point.resolution for waiting in range(1, 6)]
+        for pace in (1.0, 2.0)
+    )
+    assert all(left >= right for left, right in zip(fast, slow, strict=True))
+    assert fast != slow
+
+
 def test_a_batch_grows_only_as_far_as_deadlines_allow(
     batched: Menu, make_request: MakeRequest, make_situation: MakeSituation
 ) -> None:

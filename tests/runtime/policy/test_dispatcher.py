@@ -126,6 +126,55 @@ def test_a_lost_worker_is_reckoned_with_when_it_is_expected_back(
     assert dispatcher.arrive(make_request(5.2), 0.1) is None
 
 
+def test_the_last_resolution_that_adapted_is_remembered(menu: Menu, make_request: MakeRequest) -> None:
+    dispatcher = _dispatcher(Thresholds(menu.points, (1, 3), 1), _Ended())
+    (worker,) = dispatcher.workers
+    sizes = []
+    for arriving in (3, 1, 0, 0, 1):
+        for _ in range(arriving):
+            dispatcher.arrive(make_request(), 0.0)
+        if len(dispatcher.situation.waiting) == 1:
+            dispatcher.arrive(make_request(0.5, allowed=(menu.find(512),)), 0.0)  # sets no level
+        batch = dispatcher.assign(worker, 0.0)
+        assert batch is not None
+        sizes.append(batch.point.resolution)
+        dispatcher.finish(worker, 0.1)
+    # Behind the one that is served wait 2, 2, 1 and, with the fixed one first, 1 and 1.
+    assert sizes == [768, 768, 768, 512, 768]
+
+
+def test_policies_are_told_how_requests_come(menu: Menu, make_request: MakeRequest) -> None:
+    dispatcher = _dispatcher(Static(menu.find(512)), _Ended(), limits=QueueLimits(1, 1))
+    for number in range(400):
+        for _ in range(5):
+            dispatcher.arrive(make_request(), 2.0 * number)
+    assert dispatcher.situation.rate_per_s == pytest.approx(2.5, rel=0.2)
+    assert dispatcher.situation.dispersion > 2
+
+
+def test_a_worker_that_takes_twice_as_long_is_learned(menu: Menu, make_request: MakeRequest) -> None:
+    dispatcher = _dispatcher(Static(menu.find(512)), _Ended(), workers=2)
+    slow, fast = dispatcher.workers
+    for number in range(60):
+        for worker, took_s in ((slow, 0.2), (fast, 0.1)):
+            dispatcher.arrive(make_request(), float(number))
+            batch = dispatcher.assign(worker, float(number))
+            assert batch is not None
+            assert batch.nominal_s == 0.1
+            dispatcher.finish(worker, number + took_s)
+    assert (slow.pace, fast.pace) == pytest.approx((2.0, 1.0), rel=0.01)
+    assert dispatcher.situation.pace == pytest.approx(1.5, rel=0.01)
+
+
+def test_one_long_stop_teaches_little(menu: Menu, make_request: MakeRequest) -> None:
+    dispatcher = _dispatcher(Static(menu.find(512)), _Ended())
+    (worker,) = dispatcher.workers
+    dispatcher.arrive(make_request(), 0.0)
+    dispatcher.assign(worker, 0.0)
+    dispatcher.finish(worker, 1000.0)
+    assert worker.pace == pytest.approx(1.3)
+
+
 def _policies(menu: Menu, workers: int) -> list[Policy]:
     return [
         Static(menu.points[0]),

@@ -33,9 +33,11 @@ def make_setup(menu: Menu) -> MakeSetup:
         workers: int = 1,
         objective_s: float = 1.0,
         switch_s: float = 0.0,
+        slowdown: float = 1.0,
         count: int = 1000,
         seed: int = 0,
     ) -> Setup:
-        return Setup(menu, workers, objective_s, switch_s, QueueLimits(count, 1 << 30), 5.0, requests, seed)
+        limits = QueueLimits(count, 1 << 30)
+        return Setup(menu, workers, objective_s, switch_s, limits, 5.0, slowdown, requests, seed)
 
     return make

@@ -7,7 +7,7 @@ policies.
 import pytest
 
 from mixdq.runtime.policy.deadline import Deadline
-from mixdq.runtime.policy.points import Menu
+from mixdq.runtime.policy.points import Menu, make_menu, plain_points
 from mixdq.runtime.policy.prices import Problem
 from mixdq.runtime.policy.static import Static
 from mixdq.runtime.policy.thresholds import Thresholds
@@ -15,7 +15,7 @@ from mixdq.runtime.simulate.calls import Gamma, Pattern, Peaks, Poisson
 from mixdq.runtime.simulate.results import Row, make_row
 from mixdq.runtime.simulate.simulator import simulate
 
-from .conftest import MakeSetup
+from .conftest import SERVICE_S, UTILITIES, MakeSetup
 
 
 def _deadline(menu: Menu, workers: int = 1) -> Deadline:
@@ -93,6 +93,22 @@ def test_four_gpus_do_better_at_four_times_the_rate(menu: Menu, make_setup: Make
     assert four.done_share > one.done_share
     assert four.value > one.value
     assert four.late_share < 0.001
+
+
+@pytest.mark.parametrize(("slowdown", "rate"), [(1.3, 3.0), (2.0, 4.0), (0.7, 6.0)])
+def test_a_machine_of_another_speed_than_was_measured_is_learned(
+    menu: Menu, make_setup: MakeSetup, slowdown: float, rate: float
+) -> None:
+    record = simulate(make_setup(4000, slowdown=slowdown), _deadline(menu), Poisson(rate))
+    row = make_row("", rate, "", record, menu, 1)
+    assert row.done_share > 0.9
+    assert row.late_share < 0.003
+    # As much as a policy makes of it that was told.
+    known = make_menu(
+        plain_points({size: slowdown * time for size, time in SERVICE_S.items()}, UTILITIES, 0.05)
+    )
+    told = simulate(make_setup(4000, menu=known), _deadline(known), Poisson(rate))
+    assert row.value > 0.97 * make_row("", rate, "", told, known, 1).value
 
 
 def test_changes_of_resolution_cost_no_more_than_their_share(menu: Menu, make_setup: MakeSetup) -> None:
