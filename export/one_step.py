@@ -91,7 +91,7 @@ class OneStep:
             # cuDNN's fast kernels are channels last; else it copies every activation of the VAE twice.
             vae.to(memory_format=torch.channels_last)
         if compile_decoder:
-            vae.decoder = torch.compile(vae.decoder, dynamic=False)
+            vae.decoder = torch.compile(vae.decoder, dynamic=False, options={"deterministic": True})
         self.batches = tuple(
             self._first(prompts[start : start + batch], source, seed + start, resolution)
             for start in range(0, len(prompts), batch)

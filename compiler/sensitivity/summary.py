@@ -11,7 +11,7 @@ from mixdq.compiler.sensitivity.journal import Entry
 from mixdq.compiler.sensitivity.measure import Outcome
 from mixdq.compiler.sensitivity.pace import expected_s, in_words
 from mixdq.configs.layers import Group
-from mixdq.configs.sensitivity import PAPER_METRICS, Operand
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand
 
 _SHOWN = 5
 
@@ -30,7 +30,8 @@ def summary(outcome: Outcome, peak_mib: float) -> Iterator[RenderableType]:
     for operand, bits in outcome.header.widths.items():
         for group in Group:
             if rows := _most_sensitive(outcome, operand, group):
-                yield _ranking(rows, operand, group, bits)
+                yield f"most sensitive {operand}s of {group} layers, {PAPER_METRICS[group]}:"
+                yield _ranking(rows, PAPER_METRICS[group], bits)
     if outcome.table is None:
         yield _what_is_left(outcome)
 
@@ -49,13 +50,8 @@ def _most_sensitive(
     return sorted(rows, key=lambda row: (row[1], row[0].layer))[:_SHOWN]
 
 
-def _ranking(
-    rows: list[tuple[Entry, tuple[float, ...]]], operand: Operand, group: Group, bits: tuple[int, ...]
-) -> Table:
-    metric = PAPER_METRICS[group]
-    table = Table(
-        title=f"most sensitive {operand}s of {group} layers, {metric}", title_justify="left", box=None
-    )
+def _ranking(rows: list[tuple[Entry, tuple[float, ...]]], metric: Metric, bits: tuple[int, ...]) -> Table:
+    table = Table(box=None)
     table.add_column("layer")
     for width in bits:
         table.add_column(f"{width} bits", justify="right")
