@@ -147,6 +147,7 @@ class Dispatcher:
 
     def finish(self, worker: Worker, now_s: float) -> None:
         """A worker's batch is made: its requests are done, or late; how long it took is learned from."""
+        assert worker.running, f"worker {worker.number} has no work"
         ratio = (now_s - worker.started_s) / worker.nominal_s
         worker.pace += _LEARNING * (min(max(ratio, 1 / _MOST_OFF), _MOST_OFF) - worker.pace)
         self._situation.pace = sum(one.pace for one in self._workers) / len(self._workers)

@@ -4,16 +4,20 @@ The bounds are those of `docs/serving.md` at 20,000 requests a point; 6,000 here
 policies.
 """
 
+from random import Random
+
 import pytest
 
 from mixdq.runtime.policy.deadline import Deadline
 from mixdq.runtime.policy.points import Menu, make_menu, plain_points
 from mixdq.runtime.policy.prices import Problem
+from mixdq.runtime.policy.request import Outcome
 from mixdq.runtime.policy.static import Static
 from mixdq.runtime.policy.thresholds import Thresholds
-from mixdq.runtime.simulate.calls import Gamma, Pattern, Peaks, Poisson
+from mixdq.runtime.simulate.calls import Call, Gamma, Pattern, Peaks, Poisson
 from mixdq.runtime.simulate.results import Row, make_row
 from mixdq.runtime.simulate.simulator import simulate
+from mixdq.runtime.simulate.trace import Trace
 
 from .conftest import SERVICE_S, UTILITIES, MakeSetup
 
@@ -47,6 +51,29 @@ def test_thresholds_miss_the_objective_where_the_deadline_policy_keeps_it(
         )
         rows = [make_row("", rate, "", record, menu, 1) for record in (thresholds, deadline)]
         assert rows[0].done_share < most < rows[1].done_share
+
+
+def test_ten_times_too_many_are_survived_and_over_within_two_objectives(
+    menu: Menu, make_setup: MakeSetup
+) -> None:
+    def calls(rate: float, start_s: float, end_s: float) -> list[Call]:
+        random, found, now_s = Random(0), [], start_s
+        while (now_s := now_s + random.expovariate(rate)) < end_s:
+            found.append(Call(now_s))
+        return found
+
+    before, after = calls(3.0, 0.0, 20.0) + calls(88.0, 20.0, 80.0), calls(3.0, 80.0, 110.0)
+    until = [sum(call.at_s < end_s for call in after) for end_s in (82.0, 110.0)]
+    tallies = []
+    for count in until:
+        trace = Trace("by hand", tuple(before + after[:count]))
+        tallies.append(simulate(make_setup(10**6), _deadline(menu), trace).tally)
+    early, late = tallies
+    # As many were served as one GPU can make, none of them late, and after two objectives all that came.
+    assert early.outcomes.get(Outcome.LATE, 0) == late.outcomes.get(Outcome.LATE, 0) == 0
+    assert early.accepted > 0.97 * 60 / 0.1135
+    assert late.arrived - early.arrived == until[1] - until[0] > 50
+    assert late.outcomes[Outcome.DONE] - early.outcomes[Outcome.DONE] == until[1] - until[0]
 
 
 def test_under_overload_thresholds_reach_the_smallest_resolution(menu: Menu, make_setup: MakeSetup) -> None:
