@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
 
 from mixdq.compiler.allocate.programme import Budget, Choice, InfeasibleError, Item, Programme
+from mixdq.compiler.allocate.reduction import reduce_choices
 from mixdq.configs.errors import PlanError
 
 T = TypeVar("T")
@@ -76,35 +77,55 @@ def solve(programme: Programme[T], *, limit_s: float = USUAL_LIMIT_S) -> Solutio
     """
     programme.check()
     started = time.perf_counter()
-    rooms = [budget.capacity - programme.least(number) for number, budget in enumerate(programme.budgets)]
-    kept = [_undominated(item) for item in programme.items]
+    kept, known = _in_doubt(programme)
+    if all(len(row) == 1 for row in kept):
+        return _solution(programme, [row[0] for row in kept], None, started)
+    capacities = [budget.capacity for budget in programme.budgets]
     while True:
-        search = _Search(programme, kept, rooms)
+        search = _Search(programme, kept, capacities)
         found = search.run(limit_s - (time.perf_counter() - started))
         if found is None:
-            raise _explained(programme, limit_s) if search.infeasible else _out_of_time(limit_s)
+            if known is None:
+                raise _explained(programme, limit_s) if search.infeasible else _out_of_time(limit_s)
+            return _solution(programme, known, search, started)
         excess = [
             cost - budget.capacity
             for cost, budget in zip(programme.costs(found), programme.budgets, strict=True)
         ]
         if max(excess) <= 0:
             break
-        rooms = [room - max(0, more) for room, more in zip(rooms, excess, strict=True)]
+        capacities = [most - max(0, more) for most, more in zip(capacities, excess, strict=True)]
+    if known is not None and programme.score(known) > programme.score(found):
+        found = known
+    return _solution(programme, found, search, started)
+
+
+def _in_doubt(programme: Programme[T]) -> tuple[Sequence[Sequence[int]], tuple[int, ...] | None]:
+    """By item the choices that an optimum may take; of one budget also some choices that keep it."""
+    kept = [_undominated(item) for item in programme.items]
+    if len(programme.budgets) != 1:
+        return kept, None
+    reduced = reduce_choices(programme, kept)
+    return reduced.kept, reduced.known
+
+
+def _solution(
+    programme: Programme[T], found: Sequence[int], search: _Search | None, started: float
+) -> Solution[T]:
+    """What was found, and how far the search got; None if nothing was left to search."""
     chosen = _in_order(programme, found)
-    return Solution(
-        programme,
-        chosen,
-        programme.score(chosen),
-        programme.score(chosen) if search.proven else search.bound(),
-        search.proven,
-        time.perf_counter() - started,
-    )
+    score = programme.score(chosen)
+    proven = search is None or search.proven
+    bound = score if search is None or proven else search.bound()
+    return Solution(programme, chosen, score, bound, proven, time.perf_counter() - started)
 
 
 class _Search:
     """One run of SCIP on the choices that are kept, as gains over each layer's worst."""
 
-    def __init__(self, programme: Programme[T], kept: Sequence[Sequence[int]], rooms: Sequence[int]) -> None:
+    def __init__(
+        self, programme: Programme[T], kept: Sequence[Sequence[int]], capacities: Sequence[int]
+    ) -> None:
         self._solver = pywraplp.Solver.CreateSolver("SCIP")
         self.proven = False
         self.infeasible = False
@@ -113,14 +134,22 @@ class _Search:
         gain = max(max(c.score for c in row) - min(c.score for c in row) for row in choices)
         self._scale = _TOP_SCORE / gain if gain > 0 else 1.0
         self._kept = kept
-        self._variables = [[self._solver.BoolVar("") for _ in row] for row in choices]
-        self._build(choices, [min(room, programme.most(n)) for n, room in enumerate(rooms)])
+        # Of what is decided already there is nothing to search.
+        self._variables = [[self._solver.BoolVar("") for _ in row if len(row) > 1] for row in choices]
+        rooms = [
+            min(most, programme.most(number))
+            - sum(min(choice.costs[number] for choice in row) for row in choices)
+            for number, most in enumerate(capacities)
+        ]
+        self._build(choices, rooms)
 
     def _build(self, choices: Sequence[Sequence[Choice[T]]], rooms: Sequence[int]) -> None:
         objective = self._solver.Objective()
         objective.SetMaximization()
         bounds = [self._solver.Constraint(-self._solver.infinity(), 1.0) for _ in rooms]
         for row, variables in zip(choices, self._variables, strict=True):
+            if not variables:
+                continue
             one = self._solver.Constraint(1, 1)
             worst = min(choice.score for choice in row)
             least = [min(choice.costs[number] for choice in row) for number in range(len(rooms))]
@@ -147,7 +176,7 @@ class _Search:
         if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             return None
         return tuple(
-            indices[_largest([variable.solution_value() for variable in row])]
+            indices[_largest([variable.solution_value() for variable in row]) if row else 0]
             for indices, row in zip(self._kept, self._variables, strict=True)
         )
 
@@ -223,9 +252,8 @@ def _explained(programme: Programme[T], limit_s: float) -> PlanError:
 
 def _can_be_kept(programme: Programme[T], factor: float, limit_s: float) -> bool:
     larger = programme.with_limits(*(budget.limit * factor for budget in programme.budgets))
-    rooms = [budget.capacity - larger.least(number) for number, budget in enumerate(larger.budgets)]
     kept = [range(len(item.choices)) for item in larger.items]
-    return _Search(larger, kept, rooms).run(limit_s) is not None
+    return _Search(larger, kept, [budget.capacity for budget in larger.budgets]).run(limit_s) is not None
 
 
 def _cheapest(programme: Programme[T], number: int, limit_s: float) -> int | None:
@@ -239,8 +267,8 @@ def _cheapest(programme: Programme[T], number: int, limit_s: float) -> int | Non
         for other, budget in enumerate(programme.budgets)
     )
     free = Programme(items, others)
-    rooms = [budget.capacity - free.least(other) for other, budget in enumerate(others)]
-    search = _Search(free, [range(len(item.choices)) for item in items], rooms)
+    kept = [range(len(item.choices)) for item in items]
+    search = _Search(free, kept, [budget.capacity for budget in others])
     found = search.run(limit_s)
     return programme.costs(found)[number] if found is not None and search.proven else None
 
