@@ -90,11 +90,16 @@ def simulate(
         ),
     ] = None,
     quality: Annotated[
-        Path | None,
-        typer.Option(help="Utilities from `mixdq-eval quality` instead.", rich_help_panel=_TIMES),
+        list[Path] | None,
+        typer.Option(
+            help="Utilities from `mixdq-eval quality` instead: a table a resolution.", rich_help_panel=_TIMES
+        ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Which score of --quality.", rich_help_panel=_TIMES)
+        str | None,
+        typer.Option(
+            help="Which score of --quality; over the best of them it is the utility.", rich_help_panel=_TIMES
+        ),
     ] = None,
     switch_ms: Annotated[
         float, typer.Option(min=0.0, help="Lost when a GPU changes its resolution.", rich_help_panel=_TIMES)
@@ -218,7 +223,9 @@ def simulate(
     from mixdq.runtime.simulate.words import Arriving, Served
 
     wanted = Measurements(source, plan_digest, target, device, steps, tuple(dict.fromkeys(part or (WHOLE,))))
-    served = Served(tuple(service_ms or ()), noise, tuple(utility or ()), latency, wanted, quality, metric)
+    served = Served(
+        tuple(service_ms or ()), noise, tuple(utility or ()), latency, wanted, tuple(quality or ()), metric
+    )
     menu = served.menu()
     patterns = Arriving(
         arrivals,

@@ -61,32 +61,53 @@ def measured_points(
     )
 
 
-def measured_utilities(table: QualityTable, metric: str, plan_digest: str | None) -> dict[int, float]:
+def measured_plan(table: LatencyTable, wanted: Measurements) -> str | None:
+    """The digest of the plan whose times are meant; None for the reference pipeline.
+
+    Raises:
+        EvaluationError: the table has no such rows, or of several configurations.
+    """
+    return _rows(table, wanted)[0].plan_digest
+
+
+def measured_utilities(
+    tables: Sequence[QualityTable], metric: str, plan_digest: str | None
+) -> dict[int, float]:
     """Utilities by resolution: a score over the best one, or the lowest over a score where lower is better.
 
     Args:
-        table: sets of pictures, one a resolution.
+        tables: of sets of pictures; each holds sets of one resolution.
         metric: a score's name in the table.
         plan_digest: of the plan that drew the sets; None if they are all of one.
 
     Raises:
-        EvaluationError: no such score, several sets of one resolution, or a score that is not above 0.
+        EvaluationError: no such score, several sets of one resolution, sets of other prompts, or a score that
+            is not above 0.
     """
+    rows = [row for table in tables for row in table.rows]
     scores: dict[int, Score] = {}
-    for row in table.rows:
+    prompts: dict[str, QualityRow] = {}
+    for row in rows:
         if plan_digest is not None and row.plan_digest != plan_digest:
             continue
         if row.resolution in scores:
             raise EvaluationError(
-                f"the quality table has several sets of {row.resolution} pixels ({_sets(table.rows, row)}); "
+                f"the quality tables have several sets of {row.resolution} pixels ({_sets(rows, row)}); "
                 "name the digest of the plan that is served, or score its sets alone"
             )
         if (found := next((score for score in row.scores if score.metric == metric), None)) is not None:
             scores[row.resolution] = found
+            prompts[row.prompts_digest] = row
     if not scores:
-        known = sorted({score.metric for row in table.rows for score in row.scores})
+        known = sorted({score.metric for row in rows for score in row.scores})
         raise EvaluationError(
-            f"the quality table has no score {metric} of that plan; it has {', '.join(known) or 'none'}"
+            f"the quality tables have no score {metric} of that plan; they have {', '.join(known) or 'none'}"
+        )
+    if len(prompts) > 1:
+        sets = ", ".join(row.pictures for row in prompts.values())
+        raise EvaluationError(
+            f"{sets} were drawn from different lists of prompts or seeds, so their scores say nothing of "
+            "their resolutions; draw each resolution from one list"
         )
     if bad := [f"{score.value:g}" for score in scores.values() if not score.value > 0]:
         raise EvaluationError(

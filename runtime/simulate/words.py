@@ -9,7 +9,7 @@ from pathlib import Path
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.latency_table import LatencyTable
 from mixdq.configs.quality_table import QualityTable
-from mixdq.runtime.policy.measured import Measurements, measured_points, measured_utilities
+from mixdq.runtime.policy.measured import Measurements, measured_plan, measured_points, measured_utilities
 from mixdq.runtime.policy.points import Menu, make_menu, plain_points
 from mixdq.runtime.simulate.calls import Clients, Gamma, Pattern, Peaks, Poisson
 from mixdq.runtime.simulate.trace import read_trace
@@ -25,8 +25,8 @@ class Served:
         utility: `512=0.7`, one a resolution; empty if a table has them.
         latency: the table of times.
         wanted: which of its rows.
-        quality: the table of scores.
-        metric: which of its scores.
+        quality: the tables of scores, one a resolution.
+        metric: which of their scores.
     """
 
     service_ms: tuple[str, ...]
@@ -34,7 +34,7 @@ class Served:
     utility: tuple[str, ...]
     latency: Path | None
     wanted: Measurements
-    quality: Path | None
+    quality: tuple[Path, ...]
     metric: str | None
 
     def menu(self) -> Menu:
@@ -44,9 +44,10 @@ class Served:
             EvaluationError: times or utilities are missing, said twice or malformed; a table's fault.
             StorageError: a table can't be read.
         """
-        utilities = self._utilities()
         if self.latency is not None and not self.service_ms:
-            return make_menu(measured_points(LatencyTable.read(self.latency), self.wanted, utilities))
+            table = LatencyTable.read(self.latency)
+            plan_digest = measured_plan(table, self.wanted)
+            return make_menu(measured_points(table, self.wanted, self._utilities(plan_digest)))
         if self.latency is not None or not self.service_ms:
             raise EvaluationError(
                 "service times come from --latency FILE, which `mixdq-eval latency` writes, or from "
@@ -54,17 +55,19 @@ class Served:
             )
         service_ms = parse_by_resolution(self.service_ms, "--service-ms")
         service_s = {resolution: time_ms / 1e3 for resolution, time_ms in service_ms.items()}
-        return make_menu(plain_points(service_s, utilities, self.noise))
+        return make_menu(plain_points(service_s, self._utilities(self.wanted.plan_digest), self.noise))
 
-    def _utilities(self) -> dict[int, float]:
-        if self.utility and self.quality is None and self.metric is None:
+    def _utilities(self, plan_digest: str | None) -> dict[int, float]:
+        if self.utility and not self.quality and self.metric is None:
             return parse_by_resolution(self.utility, "--utility")
-        if self.utility or self.quality is None or self.metric is None:
+        if self.utility or not self.quality or self.metric is None:
             raise EvaluationError(
                 "utilities come from --utility PIXELS=U, once a resolution, or from --quality FILE, which "
-                "`mixdq-eval quality` writes, with --metric: pass one of the two"
+                "`mixdq-eval quality` writes, once a resolution, with --metric: pass one of the two"
             )
-        return measured_utilities(QualityTable.read(self.quality), self.metric, self.wanted.plan_digest)
+        return measured_utilities(
+            [QualityTable.read(path) for path in self.quality], self.metric, plan_digest
+        )
 
 
 @dataclass(frozen=True, slots=True)

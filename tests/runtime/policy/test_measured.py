@@ -113,20 +113,28 @@ def _scores(*rows: QualityRow) -> QualityTable:
 
 def test_a_utility_is_a_share_of_the_best_score() -> None:
     table = _scores(_quality(128, 0.2), _quality(256, 0.25))
-    assert measured_utilities(table, "CLIP", None) == pytest.approx({128: 0.8, 256: 1.0})
+    assert measured_utilities([table], "CLIP", None) == pytest.approx({128: 0.8, 256: 1.0})
+    apart = [_scores(_quality(128, 0.2)), _scores(_quality(256, 0.25))]
+    assert measured_utilities(apart, "CLIP", None) == measured_utilities([table], "CLIP", None)
     lower = _scores(_quality(128, 20.0, metric="FID"), _quality(256, 10.0, metric="FID"))
-    assert measured_utilities(lower, "FID", None) == pytest.approx({128: 0.5, 256: 1.0})
+    assert measured_utilities([lower], "FID", None) == pytest.approx({128: 0.5, 256: 1.0})
 
 
 def test_sets_of_two_plans_must_be_told_apart() -> None:
     table = _scores(_quality(128, 0.2), _quality(128, 0.3, plan="2"))
     with pytest.raises(EvaluationError, match=r"several sets of 128 pixels \(images/1-128, images/2-128\)"):
-        measured_utilities(table, "CLIP", None)
-    assert measured_utilities(table, "CLIP", "2" * 64) == {128: 1.0}
+        measured_utilities([table], "CLIP", None)
+    assert measured_utilities([table], "CLIP", "2" * 64) == {128: 1.0}
 
 
 def test_scores_that_make_no_utility_are_refused() -> None:
     with pytest.raises(EvaluationError, match=r"CLIP gives -0\.1"):
-        measured_utilities(_scores(_quality(128, -0.1)), "CLIP", None)
-    with pytest.raises(EvaluationError, match="no score SSIM of that plan; it has CLIP"):
-        measured_utilities(_scores(_quality(128, 0.1)), "SSIM", None)
+        measured_utilities([_scores(_quality(128, -0.1))], "CLIP", None)
+    with pytest.raises(EvaluationError, match="no score SSIM of that plan; they have CLIP"):
+        measured_utilities([_scores(_quality(128, 0.1))], "SSIM", None)
+
+
+def test_scores_of_other_prompts_are_not_compared() -> None:
+    other = replace(_quality(256, 0.25), prompts_digest="7" * 64)
+    with pytest.raises(EvaluationError, match="images/1-128, images/1-256 were drawn from different lists"):
+        measured_utilities([_scores(_quality(128, 0.2)), _scores(other)], "CLIP", None)

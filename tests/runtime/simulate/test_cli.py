@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from mixdq.configs.errors import EXIT_BAD_INPUT
+from mixdq.configs.latency_table import LatencyRow, LatencyTable
+from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.quality_table import QualityRow, QualityTable, Score
 from mixdq.runtime.cli import main
+from mixdq.runtime.policy.measured import P95_SIGMAS
 
 SERVED = [
     *("--service-ms", "512=113.5", "--service-ms", "768=201.3", "--service-ms", "1024=349.2"),
@@ -150,3 +154,48 @@ def test_bad_input_is_one_line(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert message in error
+
+
+def test_times_and_utilities_come_from_measured_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latency, files = tmp_path / "latency.json", []
+    rows = [
+        _latency(resolution, median_ms, plan)
+        for plan in ("1", "2")
+        for resolution, median_ms in ((128, 50.0), (256, 200.0))
+    ]
+    LatencyTable(tuple(rows), {"processor": "a"}, {}).write(latency)
+    for resolution, value in ((128, 0.6), (256, 0.8)):
+        file = tmp_path / f"quality-{resolution}.json"
+        _quality(resolution, value, "1", "2").write(file)
+        files += ["--quality", str(file)]
+    out = tmp_path / "rows.json"
+    words = ["--latency", str(latency), "--source", "build/2", *files, "--metric", "alignment"]
+    more = ["--objective-ms", "1000", "--rate", "1", "--requests", "50", "--json", str(out)]
+    # Both tables hold two plans; the source says which is served.
+    assert _run(monkeypatch, *words, *more) == 0
+    settings = json.loads(out.read_text())["settings"]
+    assert (settings["ms"], settings["utility"]) == ("128: 50.0, 256: 200.0", "128: 0.75, 256: 1")
+    assert settings["spread"] == "20.0 %, 20.0 %"
+    assert "in time" in capsys.readouterr().out
+
+
+def _latency(resolution: int, median_ms: float, plan: str) -> LatencyRow:
+    us = 1e3 * median_ms
+    return LatencyRow(
+        "picture", "stage", "W8A8", plan * 64, "cpu", "cpu", resolution, 1, us, us, us,
+        us * (1 + 0.2 * P95_SIGMAS), 60, 3, us, us, f"build/{plan}", "tiny", 1, "wall", "3" * 64,
+    )  # fmt: skip
+
+
+def _quality(resolution: int, value: float, *plans: str) -> QualityTable:
+    score = Score("alignment", value, None, None, 8, True, None, None)
+    rows = tuple(
+        QualityRow(
+            f"images/{plan}-{resolution}", "4" * 64, "5" * 64, ModelIdentity("tiny", "0" * 64), "W8A8",
+            plan * 64, resolution, 1, "euler", (score,),
+        )
+        for plan in plans
+    )  # fmt: skip
+    return QualityTable("images/full", "6" * 64, 8, None, None, None, rows, {}, {}, {})
