@@ -15,7 +15,7 @@ from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import PlanError
 from mixdq.configs.latency_table import LatencyTable
 from mixdq.configs.layers import Group, LayerTable
-from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Objective, Operand
 
 if TYPE_CHECKING:
     from mixdq.compiler.allocate.baselines import Baseline
@@ -134,6 +134,14 @@ def allocate(
     quality_metric: Annotated[
         Metric, typer.Option("--quality-metric", help="What decides there.", rich_help_panel=_CHOICES)
     ] = PAPER_METRICS[Group.QUALITY],
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            "--objective",
+            help="scores: their sum, as in the paper; noise: the power that is lost, which adds up.",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = Objective.SCORES,
     protect_share: Annotated[
         float,
         typer.Option(
@@ -184,7 +192,13 @@ def allocate(
     table = layers_of(model)
     metrics = {Group.CONTENT: content_metric, Group.QUALITY: quality_metric}
     subject = open_subject(
-        table, sensitivity, widths or (), metrics, protected or protect_share, _resolution(table, resolution)
+        table,
+        sensitivity,
+        widths or (),
+        metrics,
+        protected or protect_share,
+        _resolution(table, resolution),
+        objective,
     )
     if rules is not None:
         subject = with_menu(subject, rules, split_shortcuts=not no_split_shortcuts)

@@ -11,7 +11,7 @@ from rich.console import Console
 from mixdq.compiler import options as o
 from mixdq.configs.console import stdout_console
 from mixdq.configs.errors import PlanError
-from mixdq.configs.sensitivity import PAPER_METRICS, Operand
+from mixdq.configs.sensitivity import PAPER_METRICS, Objective, Operand
 from mixdq.export.judgement import Measure
 from mixdq.export.source import open_source
 
@@ -133,6 +133,14 @@ def search(
     restart: Annotated[
         bool, typer.Option("--restart", help="Drop what an earlier run judged.", rich_help_panel=_JUDGE)
     ] = False,
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            "--objective",
+            help="scores: their sum, as in the paper; noise: the power that is lost, which adds up.",
+            rich_help_panel=_CHOICES,
+        ),
+    ] = Objective.SCORES,
     widths: Annotated[
         list[str] | None,
         typer.Option(
@@ -183,7 +191,9 @@ def search(
     )
     order = words.order(source, out)
     protect = protected or protect_share
-    subject = open_subject(order.table, sensitivity, widths or (), PAPER_METRICS, protect, order.resolution)
+    subject = open_subject(
+        order.table, sensitivity, widths or (), PAPER_METRICS, protect, order.resolution, objective
+    )
     forms = Forms(bos_aware=not no_bos_aware, split_shortcuts=not no_split_shortcuts)
     found = _solve(subject, weight_bits, activation_bits, ratios, activation_ratios, grid, limit_s)
     parts = (

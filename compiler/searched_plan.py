@@ -14,7 +14,7 @@ from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
-from mixdq.configs.sensitivity import PAPER_METRICS, Operand, SensitivityTable
+from mixdq.configs.sensitivity import PAPER_METRICS, Objective, Operand, SensitivityTable
 from mixdq.configs.shipped_search import plan_name, shipped_layers, shipped_plan, shipped_sensitivity
 from mixdq.configs.target import Target
 
@@ -89,7 +89,7 @@ class ShippedSearch:
     def _solved(self, weight_bits: float, activation_bits: float, targets: Sequence[Target]) -> PrecisionPlan:
         from mixdq.compiler.allocate.allocation import allocate
         from mixdq.compiler.allocate.protection import PAPER_SHARE, protected_layers
-        from mixdq.compiler.allocate.subject import PAPER_WIDTHS, Subject
+        from mixdq.compiler.allocate.subject import ALL_WIDTHS, Subject
 
         self.sensitivity.check(self.table)
         protected = protected_layers(self.table, self.sensitivity, PAPER_SHARE, PAPER_METRICS)
@@ -97,9 +97,10 @@ class ShippedSearch:
             self.table,
             self.sensitivity,
             PAPER_METRICS,
-            _held(PAPER_WIDTHS, activation_bits, targets),
+            _held(ALL_WIDTHS, activation_bits, targets),
             smallest_resolution(self.table),
             frozenset(protected),
+            objective=Objective.NOISE,
         )
         budgets = equal_budgets(subject, Operand.WEIGHT, weight_bits)
         if activation_bits != FLOAT_BITS:

@@ -40,6 +40,30 @@ class Metric(StrEnum):
 PAPER_METRICS: Mapping[Group, Metric] = {Group.CONTENT: Metric.SSIM, Group.QUALITY: Metric.SQNR}
 """What decides in each group (paper, section 3.2)."""
 
+
+class Objective(StrEnum):
+    """What a programme adds up over its layers.
+
+    `scores` are the sensitivities themselves (paper, equation 2). Of SQNR these are decibels: to raise a
+    layer from 80 to 90 counts as much as to raise another from 10 to 20, though the one is not to be seen.
+    `noise` is what is lost, with its sign turned: of an SQNR the noise's power in millionths of the
+    signal's, and powers of independent errors do add up; of an SSIM, in millionths, what it lacks to 1.
+    """
+
+    SCORES = "scores"
+    NOISE = "noise"
+
+    def of(self, metric: Metric, score: float) -> float:
+        """What one layer's score counts."""
+        if self is Objective.SCORES:
+            return score
+        decibels = metric in (Metric.SQNR, Metric.X0_SQNR)
+        return _MILLION * (-(10 ** (-score / 10)) if decibels else score - 1)
+
+
+_MILLION = 1e6
+
+
 Scores = Mapping[LayerName, tuple[float, ...]]
 """One score a width, in the order of the table's widths."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mixdq.configs.capability import check_realization
 from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerName
 from mixdq.configs.plan import PrecisionPlan
@@ -112,8 +113,10 @@ class Target:
         """Refuses a plan with a precision that the target can't hold.
 
         Raises:
-            TargetError: names the first such layer, and how many there are.
+            TargetError: names the first such layer, and how many there are; or the plan was made legal for
+                another target.
         """
+        check_realization(plan, str(self))
         refused: list[LayerName] = [name for name, bits in plan.layers.items() if not self.holds(bits)]
         if refused:
             raise TargetError(

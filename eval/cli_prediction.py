@@ -23,7 +23,7 @@ def prediction(
     out: Annotated[Path, typer.Option(help="The report; .csv and .png are written beside it.")] = Path(
         "prediction.json"
     ),
-    plans: Annotated[int, typer.Option(help="How many at least, 30 or more.", rich_help_panel=_PLANS)] = 50,
+    plans: Annotated[int, typer.Option(help="How many at least, 30 or more.", rich_help_panel=_PLANS)] = 60,
     low: Annotated[float, typer.Option(help="Least mean of weight bits.", rich_help_panel=_PLANS)] = 4.25,
     high: Annotated[float, typer.Option(help="Greatest.", rich_help_panel=_PLANS)] = 7.75,
     activation_bits: Annotated[
@@ -82,7 +82,7 @@ def prediction(
     from mixdq.compiler.search.opening import JudgeWords
     from mixdq.compiler.search.searching import Forms
     from mixdq.configs.model_choice import ModelChoice
-    from mixdq.configs.sensitivity import PAPER_METRICS
+    from mixdq.configs.sensitivity import PAPER_METRICS, Objective
     from mixdq.eval.prediction.drawing import draw_plans
     from mixdq.eval.prediction.plot import prediction_figure
     from mixdq.eval.prediction.predicting import predict
@@ -92,7 +92,9 @@ def prediction(
         prompts, prompt_count, seed, resolution, ranges, target, device, batch, restart=restart
     )
     order = words.order(open_source(ModelChoice(model)), out)
-    subject = open_subject(order.table, sensitivity, (), PAPER_METRICS, protect_share, order.resolution)
+    subject = open_subject(
+        order.table, sensitivity, (), PAPER_METRICS, protect_share, order.resolution, Objective.SCORES
+    )
     console = stdout_console()
     with console.status("solving"):
         drawn = list(draw_plans(subject, plans, low, high, activation_bits or (8.0,), plan_seed))

@@ -11,7 +11,7 @@ from mixdq.compiler.allocate.words import parse_widths, read_sensitivities
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import Group, LayerTable
 from mixdq.configs.mixdq_format.protected import read_protected
-from mixdq.configs.sensitivity import Metric, first_ten
+from mixdq.configs.sensitivity import Metric, Objective, first_ten
 
 
 def open_subject(
@@ -21,6 +21,7 @@ def open_subject(
     metrics: Mapping[Group, Metric],
     protect: float | Path,
     resolution: int,
+    objective: Objective,
 ) -> Subject:
     """A model's layers with their sensitivities.
 
@@ -31,6 +32,7 @@ def open_subject(
         metrics: what decides in each group.
         protect: share of each group's activations that stays FP16, or MixDQ's file of such layers.
         resolution: pixels at which activations are counted.
+        objective: what is added up.
 
     Raises:
         PlanError: a malformed or incomplete table, widths that were not measured, unknown layers.
@@ -46,4 +48,6 @@ def open_subject(
             )
     else:
         names = protected_layers(table, scores, protect, metrics)
-    return Subject(table, scores, metrics, parse_widths(widths), resolution, frozenset(names))
+    return Subject(
+        table, scores, metrics, parse_widths(widths), resolution, frozenset(names), objective=objective
+    )

@@ -11,7 +11,7 @@ from mixdq.compiler.legal.menu import Menu
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import Group, LayerName, LayerSpec, LayerTable
-from mixdq.configs.sensitivity import Metric, Operand, SensitivityTable
+from mixdq.configs.sensitivity import Metric, Objective, Operand, SensitivityTable
 
 
 class Part(Enum):
@@ -52,6 +52,9 @@ PAPER_WIDTHS: Widths = {
 }
 """The bits that the paper chooses from."""
 
+ALL_WIDTHS: Widths = {part: (2, 4, 8) if part.operand is Operand.WEIGHT else (4, 8) for part in Part}
+"""The same with 2 bits for quality layers too: at small means they pay for layers that need 8."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -64,6 +67,7 @@ class Subject:
         widths: what a layer may get, by programme, ascending.
         resolution: pixels at which activations are counted.
         protected: layers whose activation stays FP16; the programmes of activations leave them out.
+        objective: what is added up; the paper's unless said otherwise.
         menu: what a target runs, which the joint programme then chooses from; None for any pair of widths.
 
     Raises:
@@ -78,6 +82,7 @@ class Subject:
     resolution: int
     protected: Set[LayerName]
     menu: Menu | None = None
+    objective: Objective = Objective.SCORES
 
     def __post_init__(self) -> None:
         self.sensitivity.check(self.table)
@@ -105,8 +110,9 @@ class Subject:
         return sum(self.size(part.operand, layer) for layer in self.layers(part))
 
     def score(self, part: Part, layer: LayerSpec, bits: int) -> float:
-        """The score of a layer at a width, by its group's metric."""
-        return self.sensitivity.score(part.operand, self.metrics[part.group], layer.name, bits)
+        """What a layer at a width adds to the objective, by its group's metric."""
+        metric = self.metrics[part.group]
+        return self.objective.of(metric, self.sensitivity.score(part.operand, metric, layer.name, bits))
 
     def programme(self, part: Part, mean_bits: float) -> Programme[int]:
         """One of the four programmes (paper, equation 2), with a budget of mean bits.

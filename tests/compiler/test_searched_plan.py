@@ -108,7 +108,7 @@ def test_mean_bits_are_solved_from_the_shipped_table(
     assert isinstance(chosen.plan, PrecisionPlan)
     chosen.plan.check(emoji_layers)
     assert chosen.plan.model_digest == emoji_layers.model.digest
-    assert chosen.plan.mean_bits(emoji_layers)[0] == pytest.approx(weight or 8, abs=2e-3)
+    assert chosen.plan.mean_bits(emoji_layers)[0] == pytest.approx(weight or 8, abs=5e-3)
     quantized = [p for p in chosen.plan.layers.values() if p.quantizes_activation]
     assert {p.activation_bits for p in quantized} == (set() if activation == 16 else {8})
     assert f"by the shipped sensitivities, means {means}, " in chosen.words
@@ -165,26 +165,17 @@ def test_a_damaged_table_is_refused_by_name(search: Path, emoji_layers: LayerTab
         NO_WORDS.choose(emoji_layers.model, CPU)
 
 
-def test_below_the_quality_groups_smallest_width_the_content_group_gives(
-    search: Path, emoji_layers: LayerTable
-) -> None:
-    """Quality has 4 bits at least, content 2."""
+def test_both_groups_may_have_two_bits(search: Path, emoji_layers: LayerTable) -> None:
     plan = _solved(replace(NO_WORDS, weight_bits=3.66), emoji_layers.model)
-    quality = {plan[layer.name].weight_bits for layer in emoji_layers if layer.group is Group.QUALITY}
-    content = {plan[layer.name].weight_bits for layer in emoji_layers if layer.group is Group.CONTENT}
-    assert quality == {4}
-    assert content == {2, 4, 8}
+    for group in Group:
+        bits = {plan[layer.name].weight_bits for layer in emoji_layers if layer.group is group}
+        assert bits == {2, 4, 8}
     assert plan.mean_bits(emoji_layers)[0] <= 3.66
 
 
 def test_a_mean_below_every_choice_names_the_nearest(search: Path, emoji_layers: LayerTable) -> None:
-    sizes = {g: sum(layer.weights for layer in emoji_layers if layer.group is g) for g in Group}
-    least = (2 * sizes[Group.CONTENT] + 4 * sizes[Group.QUALITY]) / sum(sizes.values())
-    with pytest.raises(InfeasibleError, match=r"a mean of 2\.5 weight bits can't be kept") as refused:
-        replace(NO_WORDS, weight_bits=2.5).choose(emoji_layers.model, CPU)
-    nearest = float(str(refused.value).rsplit(" ", 1)[1])
-    assert least <= nearest < least + 0.01
-    _solved(replace(NO_WORDS, weight_bits=nearest), emoji_layers.model).check(emoji_layers)
+    with pytest.raises(InfeasibleError, match=r"a mean of 3 activation bits can't be kept.* 4$"):
+        replace(NO_WORDS, activation_bits=3).choose(emoji_layers.model, CPU)
 
 
 def test_a_mean_that_takes_widths_no_target_holds_is_refused_as_the_target_says(

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from mixdq.compiler.allocate.allocation import allocate
+from mixdq.compiler.allocate.solver import solve
 from mixdq.compiler.allocate.subject import PAPER_WIDTHS, Part, Subject
 from mixdq.configs.errors import DigestError, PlanError
-from mixdq.configs.layers import Group, LayerName, LayerTable, ModelIdentity
+from mixdq.configs.layers import Group, Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
-from mixdq.configs.sensitivity import Metric, Operand
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Objective, Operand, SensitivityTable
+
+NEAR, FAR = LayerName("near"), LayerName("far")
 
 
 def test_widths_and_metrics_that_were_not_measured_are_refused(subject: Subject) -> None:
@@ -72,3 +75,35 @@ def test_activations_without_a_budget_stay_in_full_precision(subject: Subject) -
     assert {precision.activation_bits for precision in plan.layers.values()} == {16}
     assert plan[LayerName("conv_in")] == Precision(4, 16)
     assert found.mean_bits(Operand.ACTIVATION) == 16
+
+
+def test_noise_counts_the_power_that_is_lost() -> None:
+    assert Objective.SCORES.of(Metric.SQNR, 20.0) == 20
+    assert Objective.NOISE.of(Metric.SQNR, 20.0) == pytest.approx(-10_000)
+    assert Objective.NOISE.of(Metric.X0_SQNR, 60.0) == pytest.approx(-1)
+    assert Objective.NOISE.of(Metric.SSIM, 0.75) == -250_000
+
+
+def test_by_noise_the_worst_layer_is_raised_though_another_would_gain_more_decibels() -> None:
+    table = LayerTable(
+        ModelIdentity("hand", "0"),
+        tuple(LayerSpec(name, Kind.LINEAR, (4, 4), False, None, {64: 16}) for name in (NEAR, FAR)),
+    )
+    decibels = {NEAR: (10.0, 20.0), FAR: (60.0, 90.0)}
+    sensitivity = SensitivityTable(
+        table.model,
+        table.digest,
+        None,
+        {Operand.WEIGHT: (4, 8), Operand.ACTIVATION: (4, 8)},
+        {operand: {Metric.SQNR: decibels, Metric.SSIM: {}} for operand in Operand},
+    )
+    part = Part.QUALITY_WEIGHTS
+    widths = dict.fromkeys(Part, (4, 8))
+    chosen = {}
+    for objective in Objective:
+        subject = Subject(
+            table, sensitivity, PAPER_METRICS, widths, 64, frozenset(), objective=objective
+        )
+        found = solve(subject.programme(part, 6.0))
+        chosen[objective] = found.programme.values(found.chosen)
+    assert chosen == {Objective.SCORES: {NEAR: 4, FAR: 8}, Objective.NOISE: {NEAR: 8, FAR: 4}}
