@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mixdq.compiler.allocate.allocation import Allocation
 from mixdq.compiler.allocate.baselines import Baseline, baseline
 from mixdq.compiler.allocate.subject import Subject
 from mixdq.compiler.search.candidates import Candidate, candidates, of_allocation
 from mixdq.configs.errors import EvaluationError
-from mixdq.configs.sensitivity import Metric, Operand
+from mixdq.configs.sensitivity import Metric, Objective, Operand
 
 LEAST_PLANS = 30
 """Fewer say too little about a correlation."""
 
 KINDS = (Baseline.RANDOM, Baseline.PERTURBED, Baseline.SORTED, Baseline.SQNR)
 """What the optimum is compared with. `uniform` is left out: at most budgets it leaves bits unspent."""
+
+LEAST_NOISE = "least noise"
+"""The programmes' optimum where they add up the power that is lost, instead of the scores."""
 
 OBJECTIVE, NOISE = "objective", "added_noise_db"
 
@@ -51,7 +54,7 @@ def draw_plans(
     """Plans of evenly spaced budgets: of each the optimum and the baselines, both groups with one mean.
 
     Args:
-        subject: what to allocate.
+        subject: what to allocate, by its scores.
         count: how many plans at least.
         low: least mean of weight bits.
         high: greatest.
@@ -68,7 +71,7 @@ def draw_plans(
         )
     if not 0 < low < high:
         raise EvaluationError(f"budgets from {low:g} to {high:g} bits are no range; give --low below --high")
-    budgets = math.ceil(count / (1 + len(KINDS)))
+    budgets = math.ceil(count / (2 + len(KINDS)))
     for number in range(budgets):
         weight = low + (high - low) * number / (budgets - 1)
         activation = activation_bits[number % len(activation_bits)]
@@ -102,9 +105,17 @@ def added_noise_db(allocation: Allocation) -> float:
 
 
 def _ways(subject: Subject, weight: float, activation: float, seed: int) -> Iterator[Candidate]:
-    even = dict.fromkeys(Operand, (1.0,))
-    (optimum,) = candidates(subject, weight, activation, even, lambda done, total: None)
+    optimum = _optimum(subject, weight, activation)
     yield optimum
-    for kind in KINDS:
-        found = baseline(subject, optimum.budgets, kind, seed)
-        yield of_allocation(str(kind), optimum.budgets, found)
+    quiet = _optimum(replace(subject, objective=Objective.NOISE), weight, activation).allocation
+    assert quiet is not None
+    found = {LEAST_NOISE: replace(quiet, subject=subject)}
+    found |= {str(kind): baseline(subject, optimum.budgets, kind, seed) for kind in KINDS}
+    for kind, allocation in found.items():
+        yield of_allocation(kind, optimum.budgets, allocation)
+
+
+def _optimum(subject: Subject, weight: float, activation: float) -> Candidate:
+    even = dict.fromkeys(Operand, (1.0,))
+    (found,) = candidates(subject, weight, activation, even, lambda done, total: None)
+    return found
