@@ -83,11 +83,12 @@ def prediction(
     from mixdq.compiler.search.searching import Forms
     from mixdq.configs.model_choice import ModelChoice
     from mixdq.configs.sensitivity import PAPER_METRICS, Objective
-    from mixdq.eval.prediction.drawing import draw_plans
+    from mixdq.eval.prediction.drawing import check_request, draw_plans
     from mixdq.eval.prediction.plot import prediction_figure
     from mixdq.eval.prediction.predicting import predict
     from mixdq.export.source import open_source
 
+    check_request(plans, low, high)
     words = JudgeWords(
         prompts, prompt_count, seed, resolution, ranges, target, device, batch, restart=restart
     )

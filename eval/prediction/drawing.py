@@ -16,6 +16,8 @@ from mixdq.configs.sensitivity import Metric, Objective, Operand
 LEAST_PLANS = 30
 """Fewer say too little about a correlation."""
 
+MOST_BITS = 8
+
 KINDS = (Baseline.RANDOM, Baseline.PERTURBED, Baseline.SORTED, Baseline.SQNR)
 """What the optimum is compared with. `uniform` is left out: at most budgets it leaves bits unspent."""
 
@@ -48,6 +50,23 @@ class Drawn:
         return f"W{self.weight_bits:.4g}A{self.activation_bits:.4g}"
 
 
+def check_request(count: int, low: float, high: float) -> None:
+    """Refuses what no correlation follows from.
+
+    Raises:
+        EvaluationError: too few plans, or no range of budgets.
+    """
+    if count < LEAST_PLANS:
+        raise EvaluationError(
+            f"a correlation over {count} plans says little; draw at least {LEAST_PLANS} with --plans"
+        )
+    if not 0 < low < high <= MOST_BITS:
+        raise EvaluationError(
+            f"means from {low:g} to {high:g} weight bits are no range; give --low below --high, {MOST_BITS} "
+            "at most"
+        )
+
+
 def draw_plans(
     subject: Subject, count: int, low: float, high: float, activation_bits: Sequence[float], seed: int
 ) -> Iterator[Drawn]:
@@ -65,12 +84,7 @@ def draw_plans(
         EvaluationError: too few plans, or no range of budgets.
         InfeasibleError: a budget below the smallest choice.
     """
-    if count < LEAST_PLANS:
-        raise EvaluationError(
-            f"a correlation over {count} plans says little; draw at least {LEAST_PLANS} with --plans"
-        )
-    if not 0 < low < high:
-        raise EvaluationError(f"budgets from {low:g} to {high:g} bits are no range; give --low below --high")
+    check_request(count, low, high)
     budgets = math.ceil(count / (2 + len(KINDS)))
     for number in range(budgets):
         weight = low + (high - low) * number / (budgets - 1)

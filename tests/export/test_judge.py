@@ -87,7 +87,7 @@ def test_figures_are_means_over_all_prompts(
             noise = prediction[number].double().numpy() - expected
             sqnr.append(20 * np.log10(np.linalg.norm(expected) / np.linalg.norm(noise)))
             pictures = batch.images[number].double().numpy(), images[number].double().numpy()
-            psnr.append(peak_signal_noise_ratio(*pictures, data_range=1.0))
+            psnr.append(peak_signal_noise_ratio(*pictures, data_range=1.0))  # type: ignore[no-untyped-call]
     assert len(sqnr) == len(PROMPTS)
     assert found.sqnr_db == pytest.approx(np.mean(sqnr), rel=1e-9)
     assert found.psnr_db == pytest.approx(np.mean(psnr), rel=1e-9)
