@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mixdq.compiler.saved_recipe import RANGES_FILE
 from mixdq.configs.files import write_text
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quality_table import QualityTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.eval.ablation.by_role import measure_by_role
+from mixdq.eval.ablation.by_role import ByRole, measure_by_role
 from mixdq.eval.ablation.cases import FULL, Case, previous
 from mixdq.eval.ablation.costs import costs_of
 from mixdq.eval.ablation.header import Header, claim
@@ -26,8 +27,6 @@ from mixdq.eval.ablation.training import Training
 from mixdq.eval.images.order import order_digest
 from mixdq.eval.quality.bootstrap import Bootstrap
 from mixdq.eval.quality.pictures import DrawnSet
-
-RANGES_FILE = "ranges.json"
 
 _FID = "FID"
 _AT_ONCE_S = 3.0
@@ -92,56 +91,48 @@ def ablate(request: Request, say: Callable[[str], None]) -> Ablation:
         MixdqError: a folder of another ablation, plans that can't be made, whatever compiling, drawing and
             scoring refuse.
     """
-    studio, out = request.studio, request.studio.out
+    out = request.studio.out
     claim(out, request.header)
     # All plans before the first picture: a budget that can't be kept is no surprise after ten minutes.
     plans = {case: _plan(request.plans, case, out / "plans") for case in request.cases}
-    drawn: dict[Case, DrawnSet] = {}
-    scores: dict[Case, FullScores] = {}
-    rows: dict[str, AblationRow] = {}
-    tables: list[QualityTable] = []
-    fresh: list[float] = []
-    for number, (case, plan) in enumerate(plans.items(), start=1):
+    made, times = _Made({}, {}, {}), _Times(len(plans))
+    for case, plan in plans.items():
         start = time.monotonic()
-        drawn[case] = studio.draw(case, plan.plan)
-        scorer = Scorer(out / "scores", drawn[FULL], request.training, request.bootstrap, studio.watch)
-        scores[case] = scorer.against_full(case.name, drawn[case])
-        tables.append(scores[case].table)
-        rows[case.name] = _row(request, case, plan, drawn[case], scorer, scores, rows)
-        seconds = time.monotonic() - start
-        fresh += [seconds] if seconds > _AT_ONCE_S else []
-        left = (len(plans) - number) * sum(fresh) / max(len(fresh), 1)
-        times = f"{seconds:.0f} s, {left / 60:.0f} min left" if fresh else "was there"
-        say(f"{number:2} of {len(plans)}  {_in_words(rows[case.name])}  {times}")
-    by_role = None
-    if request.role_prompts:
-        by_role = measure_by_role(
-            studio.source,
-            request.plans.table,
-            RangeTable.read(studio.work / RANGES_FILE),
-            [picture.prompt for picture in studio.pictures[: request.role_prompts]],
-            seed=request.header.seed,
-            resolution=studio.resolution,
-            header_digest=request.header.digest,
-            path=out / "by-role.json",
-            report=studio.watch("roles and text layers"),
-        )
-    found = Ablation(
-        header=request.header,
-        rows=tuple(rows.values()),
-        by_role=by_role,
-        training_sha256=request.training.sha256 if request.training else None,
-        training_count=len(request.training.photographs.files) if request.training else 0,
-        not_scored=dict(pair for table in tables for pair in table.not_scored.items()),
-        failed_controls=tuple(_failed_controls(tables)),
-        command=request.command,
-        machine=describe_machine(),
-        versions=installed_versions(*_PACKAGES),
-    )
+        _make_row(request, case, plan, made)
+        words = times.after(time.monotonic() - start)
+        say(f"{len(made.rows):2} of {len(plans)}  {_in_words(made.rows[case])}  {words}")
+    found = _report(request, made, _by_role(request))
     found.write(out)
     write_markdown(found, out)
-    write_sheet(drawn, {case: found.psnr_db for case, found in scores.items()}, request.columns, out)
+    psnr_db = {case: scores.psnr_db for case, scores in made.scores.items()}
+    write_sheet(made.drawn, psnr_db, request.columns, out)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The rows so far: pictures, scores, and what is reported of them."""
+
+    drawn: dict[Case, DrawnSet]
+    scores: dict[Case, FullScores]
+    rows: dict[Case, AblationRow]
+
+
+class _Times:
+    """How long the remaining rows will take, by those that were not there already."""
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+        self._fresh: list[float] = []
+
+    def after(self, seconds: float) -> str:
+        """In words, after a row that took so long."""
+        self._left -= 1
+        if seconds < _AT_ONCE_S:
+            return "was there"
+        self._fresh.append(seconds)
+        left = self._left * sum(self._fresh) / len(self._fresh)
+        return f"{seconds:.0f} s, {left / 60:.0f} min left"
 
 
 def _plan(maker: PlanMaker, case: Case, folder: Path) -> RowPlan:
@@ -158,28 +149,24 @@ def _plan(maker: PlanMaker, case: Case, folder: Path) -> RowPlan:
     return made
 
 
-def _row(
-    request: Request,
-    case: Case,
-    plan: RowPlan,
-    drawn: DrawnSet,
-    scorer: Scorer,
-    scores: Mapping[Case, FullScores],
-    earlier: Mapping[str, AblationRow],
-) -> AblationRow:
-    quality = scores[case].table.rows[0]
-    before = previous(case)
+def _make_row(request: Request, case: Case, plan: RowPlan, made: _Made) -> None:
+    """Draws and scores a row."""
+    studio = request.studio
+    drawn = made.drawn[case] = studio.draw(case, plan.plan)
+    folder = studio.out / "scores"
+    scorer = Scorer(folder, made.drawn[FULL], request.training, request.bootstrap, studio.watch)
+    scores = made.scores[case] = scorer.against_full(case.name, drawn)
+    quality, before = scores.table.rows[0], previous(case)
     step = None
-    if before in scores:
-        assert before is not None
-        step = scorer.step((case.name, before.name), (scores[case], scores[before]))
+    if before is not None and before in made.scores:
+        step = scorer.step((case.name, before.name), (scores, made.scores[before]))
     row = AblationRow(
         name=case.name,
         label=case.label,
         plan=drawn.manifest.painter.plan,
         plan_digest=plan.plan.digest,
         how=plan.how,
-        costs=costs_of(plan.plan, request.plans.table, request.studio.resolution),
+        costs=costs_of(plan.plan, request.plans.table, studio.resolution),
         manifest_sha256=drawn.sha256,
         quality=quality.scores,
         refused=quality.refused,
@@ -188,24 +175,57 @@ def _row(
         paper_fid=case.paper_fid,
         comparison=None,
     )
-    return replace(row, comparison=_comparison(case, row, earlier))
+    made.rows[case] = replace(row, comparison=_comparison(case, row, made.rows))
 
 
-def _comparison(case: Case, row: AblationRow, earlier: Mapping[str, AblationRow]) -> Comparison | None:
+def _comparison(case: Case, row: AblationRow, earlier: Mapping[Case, AblationRow]) -> Comparison | None:
     """With the nearest step before in the same budget that the paper has, else with full precision."""
     before: Case | None = previous(case)
-    while before is not None and (before.paper_fid is None or before.name not in earlier):
+    while before is not None and (before.paper_fid is None or before not in earlier):
         before = previous(before)
     before = before or FULL
     if case is FULL or case.paper_fid is None or before.paper_fid is None:
         return None
     training = bool(row.training)
-    ours, theirs = row.score(_FID, training=training), earlier[before.name].score(_FID, training=training)
+    ours, theirs = row.score(_FID, training=training), earlier[before].score(_FID, training=training)
     if ours is None or theirs is None or not theirs.value > 0 or (before is FULL and not training):
         return None
     metric = f"{ours.metric} to {'training pictures' if training else 'full precision'}"
     return Comparison.of(
         before.name, (case.paper_fid[0], before.paper_fid[0]), (ours.value, theirs.value), metric
+    )
+
+
+def _by_role(request: Request) -> ByRole | None:
+    if not request.role_prompts:
+        return None
+    studio, header = request.studio, request.header
+    return measure_by_role(
+        studio.source,
+        request.plans.table,
+        RangeTable.read(studio.work / RANGES_FILE),
+        [picture.prompt for picture in studio.pictures[: request.role_prompts]],
+        seed=header.seed,
+        resolution=studio.resolution,
+        header_digest=header.digest,
+        path=studio.out / "by-role.json",
+        watch=studio.watch,
+    )
+
+
+def _report(request: Request, made: _Made, by_role: ByRole | None) -> Ablation:
+    tables, training = [scores.table for scores in made.scores.values()], request.training
+    return Ablation(
+        header=request.header,
+        rows=tuple(made.rows.values()),
+        by_role=by_role,
+        training_sha256=training.sha256 if training else None,
+        training_count=len(training.photographs.files) if training else 0,
+        not_scored=dict(pair for table in tables for pair in table.not_scored.items()),
+        failed_controls=tuple(_failed_controls(tables)),
+        command=request.command,
+        machine=describe_machine(),
+        versions=installed_versions(*_PACKAGES),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass as values
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
@@ -15,8 +16,8 @@ from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
-from mixdq.eval.ablation.text_layers import TextLayerRow, measure_text_layer
-from mixdq.eval.quality.found import Report
+from mixdq.eval.ablation.text_layers import TextLayerRow, measure_text_layers
+from mixdq.eval.quality.found import Watch
 from mixdq.export.judge import Judge
 from mixdq.export.one_step import OneStep
 from mixdq.export.source import SourceModel
@@ -76,7 +77,7 @@ def measure_by_role(
     resolution: int,
     header_digest: str,
     path: Path,
-    report: Report,
+    watch: Watch,
 ) -> ByRole:
     """Judges each role alone; figures of an earlier run of the same model and prompts are read again.
 
@@ -89,7 +90,7 @@ def measure_by_role(
         resolution: pixels.
         header_digest: of the ablation.
         path: the file of the figures.
-        report: told how many measurements are done.
+        watch: told of the progress.
 
     Raises:
         MixdqError: a model or ranges that don't fit, or results that are not finite.
@@ -101,21 +102,8 @@ def measure_by_role(
     wanted = (header_digest, ranges.digest, len(prompts))
     if known is not None and (known.header_digest, known.ranges_digest, known.prompts) == wanted:
         return known
-    roles = [role for role in Role if any(layer.role is role for layer in table)]
-    text = [layer for layer in table if layer.reads_text]
-    total = 2 * len(roles) + len(text)
-    run = OneStep(source, prompts, seed=seed, resolution=resolution, batch=_BATCH)
-    judge = Judge(run, table, ranges, Dialect.ORT)
-    rows = []
-    for role in roles:
-        for bos_aware in (False, True):
-            rows.append(_judge(judge, table, role, bos_aware=bos_aware))
-            report(len(rows), total)
-    found = []
-    for layer in text:
-        found.append(measure_text_layer(run, table, ranges, layer))
-        report(len(rows) + len(found), total)
-    made = ByRole(*wanted, tuple(rows), tuple(found))
+    model = _Model(source, table, ranges, seed, resolution)
+    made = ByRole(*wanted, model.judge_roles(prompts, watch), model.judge_text_layers(prompts, watch))
     write_text(path, to_json(made))
     return made
 
@@ -131,7 +119,31 @@ def role_plan(table: LayerTable, role: Role, *, bos_aware: bool) -> PrecisionPla
     )
 
 
-def _judge(judge: Judge, table: LayerTable, role: Role, *, bos_aware: bool) -> RoleRow:
-    found = judge.judge(role_plan(table, role, bos_aware=bos_aware))
-    count = sum(layer.role is role for layer in table)
-    return RoleRow(role, bos_aware, count, found.sqnr_db, found.ssim, found.psnr_db)
+@values(frozen=True, slots=True)
+class _Model:
+    """What is judged, and how."""
+
+    source: SourceModel
+    table: LayerTable
+    ranges: RangeTable
+    seed: int
+    resolution: int
+
+    def judge_roles(self, prompts: Sequence[str], watch: Watch) -> tuple[RoleRow, ...]:
+        judge = Judge(self._run(prompts), self.table, self.ranges, Dialect.ORT)
+        roles = [role for role in Role if any(layer.role is role for layer in self.table)]
+        report, rows = watch("roles, each alone"), []
+        for role in roles:
+            for bos_aware in (False, True):
+                found = judge.judge(role_plan(self.table, role, bos_aware=bos_aware))
+                count = sum(layer.role is role for layer in self.table)
+                rows.append(RoleRow(role, bos_aware, count, found.sqnr_db, found.ssim, found.psnr_db))
+                report(len(rows), 2 * len(roles))
+        return tuple(rows)
+
+    def judge_text_layers(self, prompts: Sequence[str], watch: Watch) -> tuple[TextLayerRow, ...]:
+        run = self._run(prompts[:_BATCH])
+        return measure_text_layers(run, self.table, self.ranges, watch("the text's layers, each alone"))
+
+    def _run(self, prompts: Sequence[str]) -> OneStep:
+        return OneStep(self.source, prompts, seed=self.seed, resolution=self.resolution, batch=_BATCH)
