@@ -172,11 +172,22 @@ def _measure(order: SensitivityOrder, mixdq: Path | None) -> None:
     from mixdq.compiler.worker import run_in_child
     from mixdq.configs.mixdq_format.scores import score_files_of_table
 
+    totals: list[int] = []
+
+    def count(phase: str, done: int, total: int | None) -> None:
+        if phase.startswith("layers") and total is not None:
+            totals[:] = [total]
+        report(phase, done, total)
+
     try:
         with watching("sensitivity", Console(stderr=True)) as report:
-            done = run_in_child(measure, order, report=report)
+            done = run_in_child(measure, order, report=count)
     except KeyboardInterrupt:
-        print(f"{finished_layers(order.journal)} layers are measured: {order.journal}", file=sys.stderr)
+        if totals:
+            print(
+                f"measured {finished_layers(order.journal)} of {totals[0]} layers, kept in {order.journal}",
+                file=sys.stderr,
+            )
         raise
     console = stdout_console()
     for part in summary(done.value, done.peak_mib):

@@ -17,7 +17,7 @@ from mixdq.compiler.sensitivity.selection import select
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.torch_stages import CalibrationOrder, calibrate_layers, find_layers
 from mixdq.compiler.worker import Report
-from mixdq.configs.errors import EvaluationError, MachineError, MixdqError, RequestError
+from mixdq.configs.errors import EvaluationError, MixdqError, RequestError
 from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.ranges import RangeTable
@@ -150,6 +150,8 @@ def _ranges(
     report: Report, order: SensitivityOrder, layers: LayerTable, device: str, kept: Header | None
 ) -> RangeTable:
     """The ranges given, or those that the journal was begun with, or new ones over the same prompts."""
+    from mixdq.export.device import gpu_memory
+
     if order.ranges is not None:
         return order.ranges
     if kept is not None:
@@ -158,7 +160,10 @@ def _ranges(
             if found.digest == kept.ranges_digest:
                 return found
     calibration = CalibrationOrder(order.source, order.prompts, order.seed, (order.resolution,), 1, device)
-    ranges = calibrate_layers(report, calibration, layers)
+    with gpu_memory(
+        "measure the ranges with `mixdq-compile calibrate` on the CPU, and give them with --ranges"
+    ):
+        ranges = calibrate_layers(report, calibration, layers)
     ranges.write(order.ranges_file)
     _free_gpu(device)
     return ranges
@@ -176,31 +181,26 @@ def _measure_layers(
 ) -> None:
     import torch
 
-    from mixdq.export.device import find_device
+    from mixdq.export.device import find_device, gpu_memory
     from mixdq.export.one_step import OneStep
     from mixdq.export.repeatable import repeatable
     from mixdq.export.sensitivity.meter import Meter, Question
 
     report("opening the model", 0, None)
-    try:
-        with repeatable():
-            run = OneStep(
-                order.source,
-                order.prompts,
-                seed=order.seed,
-                resolution=order.resolution,
-                batch=header.batch,
-                device=find_device(order.device),
-                dtype=getattr(torch, order.precision),
-                compile_decoder=order.compile_decoder,
-            )
-            question = Question(order.widths, order.bos_aware, order.every_metric, Dialect.ORT)
-            _go_on(report, Meter(run, layers, ranges, question), layers, journal, left, total)
-    except torch.OutOfMemoryError as error:
-        raise MachineError(
-            f"the GPU's memory ran out ({str(error).split('. ')[0]}); what was measured is kept. Use a "
-            f"smaller --batch than {header.batch} with --restart, or fewer widths"
-        ) from error
+    advice = f"use a smaller --batch than {header.batch} with --restart, or fewer widths"
+    with repeatable(), gpu_memory(advice):
+        run = OneStep(
+            order.source,
+            order.prompts,
+            seed=order.seed,
+            resolution=order.resolution,
+            batch=header.batch,
+            device=find_device(order.device),
+            dtype=getattr(torch, order.precision),
+            compile_decoder=order.compile_decoder,
+        )
+        question = Question(order.widths, order.bos_aware, order.every_metric, Dialect.ORT)
+        _go_on(report, Meter(run, layers, ranges, question), layers, journal, left, total)
 
 
 def _go_on(

@@ -170,3 +170,9 @@ def test_memory_grows_with_prompts_and_variants(order: SensitivityOrder) -> None
     assert sizes.need_mib(more, "cpu", 1) - one == pytest.approx(recorded_mib)
     half = sum(sizes.parameters.values()) * 2 / (1 << 20)
     assert sizes.need_mib(replace(order, precision="float16"), "cuda", 1) < one - 0.9 * half + 1
+
+
+def test_a_pattern_without_a_layer_is_refused_before_a_journal_is_begun(order: SensitivityOrder) -> None:
+    with pytest.raises(RequestError, match=r"--layers 'encoder\.\*' matches none of the 84 layers of few"):
+        measure(Phases(), replace(order, layers=("encoder.*",)))
+    assert not order.journal.exists()
