@@ -103,7 +103,7 @@ def ablation() -> Ablation:
         RoleRow(Role.CROSS_ATTENTION, aware, 68, sqnr, ssim, 20.0)
         for aware, sqnr, ssim in ((False, 5.0, 0.2), (True, 30.0, 0.95))
     )
-    text = (TextLayerRow("a.to_k", 10.0, 50.0, 60.0, 61.0), TextLayerRow("a.to_v", 20.0, 52.0, 62.0, 63.0))
+    text = (TextLayerRow("a.to_k", 60.0, 10.0, 61.0, 50.0), TextLayerRow("a.to_v", 62.0, 20.0, 63.0, 52.0))
     return Ablation(
         header=header,
         rows=(_row("w8a8-mixed", 39.0, comparison),),
