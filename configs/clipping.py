@@ -1,12 +1,11 @@
-"""How a weight becomes integers: which scale (`Clipping`), and which way each value is rounded (`Rounder`).
+"""Scales of least squared error, and the place for other roundings than to the nearest.
 
 Min-max spends the whole grid on the greatest magnitude of a channel. At few bits it pays to let that one
-saturate: `Clipping.MSE` searches the scale with the least squared error of what the integers stand for.
+saturate (`mixdq.configs.quantizing.Clipping`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy.typing as npt
 from mixdq.configs import quantizer
 from mixdq.configs.errors import GraphError
 from mixdq.configs.quantizer import FloatArray, Grid, IntArray
-from mixdq.configs.quantizing import Clipping
 
 COARSE_RATIOS = tuple(step / 10 for step in range(10, 0, -1))
 """Of the min-max scale, tried first."""
@@ -27,32 +25,7 @@ _LEAST_RATIO = 0.02
 _VALUES_AT_ONCE = 2**16  # as FP32 twice: what a core's own cache holds
 
 
-def weight_scales(
-    weight: FloatArray,
-    bits: int,
-    *,
-    axis: int,
-    scale_type: npt.DTypeLike,
-    clipping: Clipping = Clipping.MINMAX,
-) -> FloatArray:
-    """Symmetric per-channel scales, as `mixdq.configs.quantizer.weight_scales` gives them but for the rule.
-
-    Args:
-        weight: any shape.
-        bits: 2 to 8.
-        axis: the output channel's axis.
-        scale_type: the type that stores the scales.
-        clipping: the rule.
-
-    Returns:
-        One FP32 value a channel, each representable in `scale_type`; 1 where a channel is all zero.
-    """
-    if clipping is Clipping.MINMAX:
-        return quantizer.weight_scales(weight, bits, axis=axis, scale_type=scale_type)
-    return least_error_scales(np.moveaxis(weight, axis, 0), bits, scale_type=scale_type)
-
-
-def least_error_scales(groups: FloatArray, bits: int, *, scale_type: npt.DTypeLike) -> FloatArray:
+def least_error_scales(groups: FloatArray, grid: Grid, *, scale_type: npt.DTypeLike) -> FloatArray:
     """The scale of least squared error of each group of weights that shares one.
 
     The ratios of `COARSE_RATIOS`, and then those of `FINE_STEPS` about the best, each rounded to
@@ -61,7 +34,7 @@ def least_error_scales(groups: FloatArray, bits: int, *, scale_type: npt.DTypeLi
 
     Args:
         groups: `[groups, ...]`: channels, or blocks of channels.
-        bits: 2 to 8.
+        grid: integers.
         scale_type: the type that stores the scales.
 
     Returns:
@@ -70,7 +43,7 @@ def least_error_scales(groups: FloatArray, bits: int, *, scale_type: npt.DTypeLi
     rows = groups.reshape(len(groups), -1)
     at_once = max(1, _VALUES_AT_ONCE // rows.shape[1])
     found = [
-        _search(np.ascontiguousarray(rows[start : start + at_once], dtype=np.float32), bits, scale_type)
+        _search(np.ascontiguousarray(rows[start : start + at_once], dtype=np.float32), grid, scale_type)
         for start in range(0, len(rows), at_once)
     ]
     return np.concatenate(found)
@@ -102,53 +75,27 @@ def nearest_even(layer: str, weight: FloatArray, scales: FloatArray, grid: Grid)
     return quantizer.quantize(weight, scales, 0, grid)
 
 
-@dataclass(frozen=True, slots=True)
-class WeightQuantizer:
-    """From weights to integers and scales.
+def rounded(rounder: Rounder, layer: str, weight: FloatArray, scales: FloatArray, grid: Grid) -> IntArray:
+    """What a rounder makes of a weight, checked; see `Rounder`.
 
-    Attributes:
-        clipping: how scales are found.
-        rounder: how values are rounded.
+    Raises:
+        GraphError: the rounder gave something else than integers of the grid.
     """
-
-    clipping: Clipping
-    rounder: Rounder = nearest_even
-
-    def quantize(
-        self, layer: str, weight: FloatArray, bits: int, *, axis: int, scale_type: npt.DTypeLike
-    ) -> tuple[IntArray, FloatArray]:
-        """A weight's integers and its scales, one an output channel.
-
-        Args:
-            layer: whose weight, for the rounder.
-            weight: any shape.
-            bits: 2 to 8.
-            axis: the output channel's axis.
-            scale_type: the type that stores the scales.
-
-        Raises:
-            GraphError: the rounder gave something else than integers of the grid.
-        """
-        scales = weight_scales(weight, bits, axis=axis, scale_type=scale_type, clipping=self.clipping)
-        shape = [1] * weight.ndim
-        shape[axis] = -1
-        grid = Grid.signed(bits)
-        integers = self.rounder(layer, weight, scales.reshape(shape), grid)
-        if integers.dtype != grid.dtype or integers.shape != weight.shape:
-            raise GraphError(
-                f"the rounder gave {integers.dtype} {integers.shape} for {layer}, where "
-                f"{np.dtype(grid.dtype)} {weight.shape} is wanted"
-            )
-        if integers.min() < grid.minimum or integers.max() > grid.maximum:
-            raise GraphError(
-                f"the rounder gave {integers.min()} to {integers.max()} for {layer}, where {bits} bits hold "
-                f"{grid.minimum} to {grid.maximum}"
-            )
-        return integers, scales
+    integers = rounder(layer, weight, scales, grid)
+    if integers.dtype != grid.dtype or integers.shape != weight.shape:
+        raise GraphError(
+            f"the rounder gave {integers.dtype} {integers.shape} for {layer}, where "
+            f"{np.dtype(grid.dtype)} {weight.shape} is wanted"
+        )
+    if integers.min() < grid.minimum or integers.max() > grid.maximum:
+        raise GraphError(
+            f"the rounder gave {integers.min()} to {integers.max()} for {layer}, where the grid is "
+            f"{grid.minimum} to {grid.maximum}"
+        )
+    return integers
 
 
-def _search(rows: npt.NDArray[np.float32], bits: int, scale_type: npt.DTypeLike) -> FloatArray:
-    grid = Grid.signed(bits)
+def _search(rows: npt.NDArray[np.float32], grid: Grid, scale_type: npt.DTypeLike) -> FloatArray:
     widest = np.abs(rows).max(axis=1) / np.float32(grid.maximum)
     buffer = np.empty_like(rows)
     ratio, least = np.ones_like(widest), np.full_like(widest, np.inf)

@@ -6,13 +6,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mixdq.configs import quantizer
-from mixdq.configs.clipping import WeightQuantizer, least_error_scales, nearest_even, weight_scales
+from mixdq.configs.clipping import least_error_scales, nearest_even, rounded
 from mixdq.configs.errors import GraphError
-from mixdq.configs.quantizer import FloatArray, Grid, IntArray, dequantize_weight, quantize_weight
-from mixdq.configs.quantizing import Clipping
+from mixdq.configs.quantizer import (
+    FloatArray,
+    Grid,
+    IntArray,
+    dequantize_weight,
+    quantize_weight,
+    weight_scales,
+)
 
 Weights = npt.NDArray[np.float32]
+FOUR = Grid.signed(4)
 
 
 def _weights(tails: float, *shape: int) -> Weights:
@@ -29,11 +35,11 @@ def _errors(weight: Weights, scales: FloatArray, bits: int) -> npt.NDArray[np.fl
 @pytest.mark.parametrize("tails", [3.0, 100.0])
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
 def test_the_scale_is_as_good_as_the_best_of_all_ratios(bits: int, tails: float) -> None:
-    weight = _weights(tails, 24, 300)
-    widest = np.abs(weight).max(axis=1) / Grid.signed(bits).maximum
+    weight, grid = _weights(tails, 24, 300), Grid.signed(bits)
+    widest = np.abs(weight).max(axis=1) / grid.maximum
     every = [_errors(weight, widest * np.float32(step / 1000), bits) for step in range(5, 1001)]
     best = np.min(every, axis=0)
-    found = _errors(weight, least_error_scales(weight, bits, scale_type="float32"), bits)
+    found = _errors(weight, least_error_scales(weight, grid, scale_type="float32"), bits)
     assert (found <= every[-1] * (1 + 1e-6)).all()  # never worse than min-max
     # At 8 bits the error hardly depends on the ratio, but for each value's luck in rounding.
     assert found.sum() / best.sum() < (1.05 if bits == 8 else 1.02)
@@ -44,43 +50,35 @@ def test_at_four_bits_clipping_is_worth_decibels_and_at_eight_bits_little() -> N
     weight = _weights(4.0, 16, 1000)
     gains = []
     for bits in (4, 8):
-        both = [weight_scales(weight, bits, axis=0, scale_type="float16", clipping=each) for each in Clipping]
-        plain, clipped = (_errors(weight, scales, bits).sum() for scales in both)
+        widest = weight_scales(weight, bits, axis=0, scale_type="float16")
+        searched = least_error_scales(weight, Grid.signed(bits), scale_type="float16")
+        plain, clipped = (_errors(weight, scales, bits).sum() for scales in (widest, searched))
         gains.append(10 * np.log10(plain / clipped))
     assert gains[0] > 3
     assert 0 <= gains[1] < gains[0]
 
 
-def test_min_max_is_the_quantizers_own() -> None:
-    weight = _weights(4.0, 5, 7)
-    for axis in (0, 1):
-        plain = weight_scales(weight, 4, axis=axis, scale_type="float16")
-        wanted = quantizer.weight_scales(weight, 4, axis=axis, scale_type="float16")
-        np.testing.assert_array_equal(plain, wanted)
-
-
-def test_channels_are_found_along_their_axis_and_do_not_depend_on_the_others() -> None:
+def test_groups_of_any_form_are_searched_by_themselves() -> None:
     weight = _weights(4.0, 6, 4, 3, 3)
-    found = weight_scales(weight, 4, axis=0, scale_type="float32", clipping=Clipping.MSE)
-    turned = weight_scales(np.moveaxis(weight, 0, 2), 4, axis=2, scale_type="float32", clipping=Clipping.MSE)
-    np.testing.assert_array_equal(found, turned)
-    alone = weight_scales(weight[3:4], 4, axis=0, scale_type="float32", clipping=Clipping.MSE)
-    assert alone == found[3]
+    found = least_error_scales(weight, FOUR, scale_type="float32")
+    np.testing.assert_array_equal(
+        found, least_error_scales(weight.reshape(6, 36), FOUR, scale_type="float32")
+    )
+    assert least_error_scales(weight[3:4], FOUR, scale_type="float32") == found[3]
 
 
 def test_rows_beyond_what_is_computed_at_once_have_the_scales_of_their_own() -> None:
     weight = _weights(4.0, 3, 40_000)
-    found = least_error_scales(weight, 4, scale_type="float32")
+    found = least_error_scales(weight, FOUR, scale_type="float32")
     for row, scale in zip(weight, found, strict=True):
-        assert least_error_scales(row[None], 4, scale_type="float32") == scale
+        assert least_error_scales(row[None], FOUR, scale_type="float32") == scale
 
 
-@pytest.mark.parametrize("clipping", list(Clipping))
-def test_scales_can_be_stored_and_a_channel_of_zeros_has_scale_one(clipping: Clipping) -> None:
+def test_scales_can_be_stored_and_a_channel_of_zeros_has_scale_one() -> None:
     weight = _weights(4.0, 3, 50)
     weight[1] = 0
     weight[2] *= np.float32(1e-9)
-    scales = weight_scales(weight, 4, axis=0, scale_type="float16", clipping=clipping)
+    scales = least_error_scales(weight, FOUR, scale_type="float16")
     assert scales.dtype == np.float32
     np.testing.assert_array_equal(scales.astype(np.float16).astype(np.float32), scales)
     assert scales[1] == 1
@@ -89,7 +87,7 @@ def test_scales_can_be_stored_and_a_channel_of_zeros_has_scale_one(clipping: Cli
 
 def test_a_weight_whose_steps_fit_keeps_its_scale() -> None:
     weight = np.arange(-7, 8, dtype=np.float32)[None] * np.float32(0.5)
-    assert weight_scales(weight, 4, axis=0, scale_type="float16", clipping=Clipping.MSE).tolist() == [0.5]
+    assert least_error_scales(weight, FOUR, scale_type="float16").tolist() == [0.5]
 
 
 def _towards_zero(layer: str, weight: FloatArray, scales: FloatArray, grid: Grid) -> IntArray:
@@ -98,30 +96,11 @@ def _towards_zero(layer: str, weight: FloatArray, scales: FloatArray, grid: Grid
 
 def test_another_rounding_takes_the_place_of_the_nearest() -> None:
     weight = np.array([[7.0, -7.0, 3.9, -3.9], [14.0, 0.0, 5.0, -5.0]], dtype=np.float32)
-    nearest, scales = WeightQuantizer(Clipping.MINMAX).quantize(
-        "one", weight, 4, axis=0, scale_type="float32"
-    )
-    cut, same = WeightQuantizer(Clipping.MINMAX, _towards_zero).quantize(
-        "one", weight, 4, axis=0, scale_type="float32"
-    )
-    assert scales.tolist() == same.tolist() == [1, 2]
+    scales = np.array([[1.0], [2.0]], dtype=np.float32)
+    nearest = rounded(nearest_even, "one", weight, scales, FOUR)
     assert nearest.tolist() == [[7, -7, 4, -4], [7, 0, 2, -2]]
+    cut = rounded(_towards_zero, "one", weight, scales, FOUR)
     assert cut.tolist() == [[7, -7, 3, -3], [7, 0, 2, -2]]
-
-
-def test_a_rounding_knows_which_layer_it_rounds_and_along_which_axis() -> None:
-    seen: list[tuple[str, tuple[int, ...]]] = []
-
-    def learned(layer: str, weight: FloatArray, scales: FloatArray, grid: Grid) -> IntArray:
-        seen.append((layer, scales.shape))
-        return nearest_even(layer, weight, scales, grid)
-
-    weight = _weights(4.0, 2, 3, 1, 1)
-    found, scales = WeightQuantizer(Clipping.MSE, learned).quantize(
-        "conv.0", weight, 4, axis=1, scale_type="float32"
-    )
-    assert seen == [("conv.0", (1, 3, 1, 1))]
-    np.testing.assert_array_equal(found, quantize_weight(weight, scales, 4, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +108,7 @@ def test_a_rounding_knows_which_layer_it_rounds_and_along_which_axis() -> None:
     [
         (lambda weight: weight, "float32"),
         (lambda weight: weight.astype(np.int8)[:1], r"int8 \(1, 2\)"),
-        (lambda weight: np.full(weight.shape, 8, np.int8), "8 to 8 for one, where 4 bits hold -8 to 7"),
+        (lambda weight: np.full(weight.shape, 8, np.int8), "8 to 8 for one, where the grid is -8 to 7"),
     ],
 )
 def test_a_rounding_that_leaves_the_grid_is_refused(give: object, words: str) -> None:
@@ -137,6 +116,4 @@ def test_a_rounding_that_leaves_the_grid_is_refused(give: object, words: str) ->
         return give(weight)  # type: ignore[operator,no-any-return]
 
     with pytest.raises(GraphError, match=words):
-        WeightQuantizer(Clipping.MINMAX, wrong).quantize(
-            "one", np.ones((2, 2), np.float32), 4, axis=0, scale_type="float32"
-        )
+        rounded(wrong, "one", np.ones((2, 2), np.float32), np.ones((2, 1), np.float32), FOUR)
