@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from mixdq.configs.files import sha256_of_text, write_text
 from mixdq.configs.form import Form
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.quantizing import Activations, Clipping
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -46,6 +48,8 @@ class PrecisionPlan:
             (paper, section 4.1).
         layers: precision by layer name; total over the model's layers, at least one.
         realization: how one target runs them, if the plan was made legal for it; then the file names it.
+        weight_clipping: how the scales of weights are found; named in the file unless it is min-max.
+        activations: what their integers are about; named in the file unless it is plain.
     """
 
     layers_digest: str
@@ -55,6 +59,8 @@ class PrecisionPlan:
     layers: Annotated[Mapping[LayerName, Precision], Field(min_length=1)]
     version: Literal[1] = 1
     realization: Realization | None = None
+    weight_clipping: Clipping = Clipping.MINMAX
+    activations: Activations = Activations.PLAIN
 
     @model_validator(mode="after")
     def _realized_as_planned(self) -> PrecisionPlan:
@@ -83,6 +89,17 @@ class PrecisionPlan:
     def splits(self, layer: LayerSpec) -> bool:
         """Whether this layer's input is divided: an up-block's shortcut that is quantized at all."""
         return self.split_shortcuts and layer.split is not None and self[layer.name].quantizes_weight
+
+    def centers(self, layer: LayerSpec) -> bool:
+        """Whether this layer's input is quantized about its centre where zero points are refused.
+
+        A convolution with a kernel is only if that was asked for: the zeros around a picture are no zeros
+        once the centre is subtracted.
+        """
+        precision = self[layer.name]
+        if self.activations is Activations.PLAIN or not precision.quantizes_activation or precision.floating:
+            return False
+        return self.activations is Activations.CENTERED_PADDED or math.prod(layer.weight_shape[2:]) == 1
 
     def check(self, table: LayerTable) -> None:
         """Refuses a plan that is not total over a model's layers, or was made for another model.
@@ -139,8 +156,10 @@ class PrecisionPlan:
     def to_yaml(self) -> str:
         """The plan's file form."""
         plain = to_plain(self)
-        if self.realization is None:
-            del plain["realization"]
+        usual = {"realization": None, "weight_clipping": Clipping.MINMAX, "activations": Activations.PLAIN}
+        for name, value in usual.items():
+            if getattr(self, name) == value:
+                del plain[name]
         return yaml.safe_dump(plain, sort_keys=False, width=200)
 
     def write(self, path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from mixdq.configs.errors import DigestError, PlanError
 from mixdq.configs.layers import LayerName, LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
-from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.precision import FP8, FP16, Precision
+from mixdq.configs.quantizing import Activations, Clipping
 
 _TO_K = LayerName("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k")
 _TO_Q = LayerName("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
@@ -164,6 +165,36 @@ def test_no_other_layer_loses_its_bos_or_is_split(table: LayerTable) -> None:
 
 def test_a_plans_file_reads_as_it_is_documented(table: LayerTable) -> None:
     assert _mixed(table).to_yaml() == _FILE.format(digest=table.digest)
+
+
+def test_what_a_plan_chooses_beside_bits_is_in_its_file_and_digest(table: LayerTable, tmp_path: Path) -> None:
+    plan = _mixed(table)
+    chosen = replace(plan, weight_clipping=Clipping.MSE, activations=Activations.CENTERED)
+    more = "weight_clipping: mse\nactivations: centered\n"
+    assert chosen.to_yaml() == _FILE.format(digest=table.digest) + more
+    assert chosen.digest != plan.digest
+    chosen.write(tmp_path / "plan.yaml")
+    assert PrecisionPlan.read(tmp_path / "plan.yaml") == chosen
+
+
+def test_an_unknown_clipping_is_refused(table: LayerTable, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(_FILE.format(digest=table.digest) + "weight_clipping: percentile\n")
+    with pytest.raises(PlanError, match=r"weight_clipping.*'minmax' or 'mse'"):
+        PrecisionPlan.read(path)
+
+
+def test_quantized_inputs_are_centered_where_that_is_exact_and_elsewhere_if_asked_for(
+    table: LayerTable,
+) -> None:
+    plan = _plan(table, keep=(_TO_Q,))
+    assert not any(plan.centers(layer) for layer in table)
+    centered = replace(plan, activations=Activations.CENTERED)
+    assert [layer.name for layer in table if centered.centers(layer)] == [_TO_K, _FF, _SHORTCUT]
+    padded = replace(plan, activations=Activations.CENTERED_PADDED)
+    assert [layer.name for layer in table if padded.centers(layer)] == [_CONV_IN, _TO_K, _FF, _SHORTCUT]
+    floats = replace(_plan(table, FP8), activations=Activations.CENTERED)
+    assert not any(floats.centers(layer) for layer in table)
 
 
 def test_a_plan_survives_its_file_byte_for_byte(table: LayerTable, tmp_path: Path) -> None:
