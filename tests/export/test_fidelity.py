@@ -43,8 +43,9 @@ def test_psnr_of_a_tenth_everywhere_is_twenty_decibels() -> None:
     assert psnr_db(black + 0.1, black).tolist() == pytest.approx([20.0, 20.0], abs=1e-5)
 
 
-def test_ssim_over_the_whole_picture_is_that_of_the_pictures_eval_compares() -> None:
-    found, expected = ((values * 255).round().to(torch.uint8) for values in _noisy((2, 3, 32, 48)))
+@pytest.mark.parametrize("size", [(32, 48), (8, 8)])
+def test_ssim_over_the_whole_picture_is_that_of_the_pictures_eval_compares(size: tuple[int, int]) -> None:
+    found, expected = ((values * 255).round().to(torch.uint8) for values in _noisy((2, 3, *size)))
     values = whole_ssim(found / 255, expected / 255)
     for index in range(2):
         ours, theirs = (
