@@ -2,7 +2,9 @@
 
 An integer q stands for the real number (q - zero point) * scale. Quantizing divides by the scale in FP32,
 rounds half to even, adds the zero point and saturates (ONNX QuantizeLinear; paper, section 4.1). Scales
-are rounded to the type in which the back end stores them before anything is divided by them.
+are rounded to the type in which the back end stores them before anything is divided by them. FP8 differs in
+the numbers alone: those of E4M3 instead of integers. How a weight's scales are shared is said in
+`mixdq.configs.form_quantizer`.
 """
 
 from __future__ import annotations
@@ -20,20 +22,31 @@ from mixdq.configs.target import Dialect
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
+_E4M3_MAXIMUM = 448
+_E4M3_LEAST_EXPONENT = -6
+_E4M3_FRACTION_BITS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The integers that a quantized value may take.
+    """The numbers that a quantized value may take: integers, or those of E4M3.
 
     Attributes:
-        minimum: the least integer.
-        maximum: the greatest integer.
-        dtype: the NumPy type that stores them.
+        minimum: the least.
+        maximum: the greatest.
+        dtype: the NumPy type that stores them; of E4M3, for which NumPy has none, that of its bytes.
+        floating: whether these are the numbers of E4M3.
     """
 
     minimum: int
     maximum: int
     dtype: type[np.int8] | type[np.uint8]
+    floating: bool = False
+
+    @classmethod
+    def e4m3(cls) -> Grid:
+        """FP8: a sign, 4 bits of exponent, 3 of fraction; 448 at most, no infinities."""
+        return cls(-_E4M3_MAXIMUM, _E4M3_MAXIMUM, np.uint8, floating=True)
 
     @classmethod
     def signed(cls, bits: int) -> Grid:
@@ -53,6 +66,12 @@ class ActivationQuantizer:
     scale: np.float32
     zero_point: int
     grid: Grid
+
+
+def fp8_quantizer(values: Range, *, scale_type: npt.DTypeLike) -> ActivationQuantizer:
+    """The min-max quantizer of a range in E4M3: scale = max(|min|, |max|) / 448, zero point 0."""
+    largest = max(-values.minimum, values.maximum, 0.0)
+    return ActivationQuantizer(_scale(largest / _E4M3_MAXIMUM, scale_type), 0, Grid.e4m3())
 
 
 def activation_quantizer(
@@ -102,9 +121,19 @@ def weight_scales(weight: FloatArray, bits: int, *, axis: int, scale_type: npt.D
         One FP32 value a channel, each representable in `scale_type`; 1 where a channel is all zero.
     """
     others = tuple(a for a in range(weight.ndim) if a != axis % weight.ndim)
-    absmax = np.abs(weight).max(axis=others).astype(np.float32)
-    raw = absmax / np.float32(Grid.signed(bits).maximum)
-    return np.asarray([_scale(float(value), scale_type) for value in raw], dtype=np.float32)
+    return scales_for(np.abs(weight).max(axis=others), Grid.signed(bits), scale_type)
+
+
+def scales_for(largest: FloatArray, grid: Grid, scale_type: npt.DTypeLike) -> FloatArray:
+    """The scales at which the largest magnitudes become a grid's greatest number; 1 for a magnitude of 0.
+
+    Divided in FP32, then rounded to `scale_type`, and never to 0.
+    """
+    raw = np.asarray(largest).astype(np.float32) / np.float32(grid.maximum)
+    rounded = raw.astype(scale_type)
+    smallest = np.finfo(rounded.dtype).smallest_subnormal
+    scales: FloatArray = np.where(raw == 0, 1, np.maximum(rounded, smallest)).astype(np.float32)
+    return scales
 
 
 def quantize_weight(weight: FloatArray, scales: FloatArray, bits: int, *, axis: int) -> IntArray:
@@ -129,6 +158,18 @@ def dequantize(
 ) -> npt.NDArray[np.float32]:
     """Integers to the FP32 numbers that they stand for."""
     return (integers.astype(np.int32) - zero_point).astype(np.float32) * scale.astype(np.float32)
+
+
+def quantize_e4m3(values: FloatArray, scale: FloatArray | np.float32) -> npt.NDArray[np.float32]:
+    """Real numbers to those of E4M3, as FP32: divide in FP32, round half to even, saturate."""
+    largest = np.float32(_E4M3_MAXIMUM)
+    clipped = np.clip(values.astype(np.float32) / scale, -largest, largest)
+    _, exponents = np.frexp(clipped)  # magnitudes in [2^(e-1), 2^e)
+    # Below the least exponent the numbers keep its distance: subnormal numbers.
+    fixed = np.maximum(exponents - 1, _E4M3_LEAST_EXPONENT) - _E4M3_FRACTION_BITS
+    step = np.ldexp(np.float32(1), fixed)
+    rounded: npt.NDArray[np.float32] = np.rint(clipped / step) * step
+    return rounded
 
 
 def _scale(value: float, scale_type: npt.DTypeLike) -> np.float32:

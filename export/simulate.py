@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mixdq.configs.form import Form, Granularity
+from mixdq.configs.form_quantizer import FormQuantizer
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.quantizer import ActivationQuantizer, Grid, activation_quantizers
+from mixdq.configs.quantizer import ActivationQuantizer, Grid
 from mixdq.configs.ranges import RangeTable
+from mixdq.configs.realized import INT8_PER_CHANNEL, RealizedLayer
 from mixdq.configs.target import Dialect
 from mixdq.export.layers import quantizable
 
@@ -46,9 +49,7 @@ def simulated(
             precision = plan[layer.name]
             if precision.quantizes_weight:
                 quantizers = (
-                    activation_quantizers(
-                        ranges.input_ranges(layer, plan), precision.activation_bits, dialect
-                    )
+                    RealizedLayer.of(plan, layer.name, dialect).activations(ranges.input_ranges(layer, plan))
                     if precision.quantizes_activation
                     else None
                 )
@@ -72,6 +73,7 @@ class SimulatedLayer(nn.Module):
         weight_bits: int | None,
         quantizers: Sequence[ActivationQuantizer | None] | None,
         dialect: Dialect,
+        form: Form = INT8_PER_CHANNEL,
     ) -> None:
         """A layer that computes what the quantized one does.
 
@@ -82,6 +84,7 @@ class SimulatedLayer(nn.Module):
             weight_bits: 2 to 8; None to leave the weight as it is.
             quantizers: one a half, None for a half that is left as it is; None for none at all.
             dialect: the type that stores the weights' scales.
+            form: what the weight is stored as, and what shares a scale of it.
         """
         super().__init__()
         self.original = original
@@ -91,7 +94,9 @@ class SimulatedLayer(nn.Module):
         self.quantizers = (None,) * len(parts) if quantizers is None else tuple(quantizers)
         self.weights = nn.ParameterList(
             nn.Parameter(
-                part if weight_bits is None else quantized_weight(part, weight_bits, dialect),
+                part
+                if weight_bits is None
+                else quantized_weight(part, FormQuantizer.of(form, weight_bits, dialect.float_type)),
                 requires_grad=False,
             )
             for part in parts
@@ -114,6 +119,7 @@ class SimulatedLayer(nn.Module):
             weight_bits=plan[layer.name].weight_bits,
             quantizers=quantizers,
             dialect=dialect,
+            form=RealizedLayer.of(plan, layer.name, dialect).form,
         )
 
     def forward(self, activation: Tensor) -> Tensor:
@@ -151,32 +157,51 @@ class SimulatedLayer(nn.Module):
 
 
 def fake_quantize(activation: Tensor, quantizer: ActivationQuantizer | None) -> Tensor:
-    """To integers and back, as `mixdq.configs.quantizer` defines it; unchanged without a quantizer."""
+    """To a grid's numbers and back as `mixdq.configs.quantizer` says; unchanged without a quantizer."""
     if quantizer is None:
         return activation
-    scale, zero_point, grid = float(quantizer.scale), quantizer.zero_point, quantizer.grid
     # Divided by a tensor: torch multiplies by the reciprocal of a Python number, which rounds differently.
-    divisor = torch.tensor(scale, dtype=torch.float32, device=activation.device)
-    integers = torch.round(activation.float() / divisor) + zero_point
-    integers = torch.clamp(integers, grid.minimum, grid.maximum)
-    return ((integers - zero_point) * divisor).to(activation.dtype)
+    scale = torch.tensor(float(quantizer.scale), dtype=torch.float32, device=activation.device)
+    zero_point = quantizer.zero_point
+    numbers = _on_grid(activation.float() / scale, zero_point, quantizer.grid)
+    return ((numbers - zero_point) * scale).to(activation.dtype)
 
 
-def quantized_weight(weight: Tensor, bits: int, dialect: Dialect) -> Tensor:
-    """A weight `[out, ...]` to integers and back, a scale an output channel; see `mixdq.configs.quantizer`.
+def quantized_weight(weight: Tensor, quantizer: FormQuantizer) -> Tensor:
+    """A weight `[out, in, ...]` to what is stored of it and back.
 
-    Bit for bit what `weight_scales`, `quantize_weight` and `dequantize_weight` give, on any device.
+    Bit for bit what the quantizer's own `scales`, `quantize` and `dequantize` give, on any device.
+
+    Raises:
+        PlanError: blocks don't divide the inputs.
     """
-    values, grid = weight.float(), Grid.signed(bits)
-    absmax = values.abs().flatten(1).amax(1)
-    raw = absmax / torch.tensor(grid.maximum, dtype=torch.float32, device=weight.device)
-    stored = torch.float16 if dialect.float_type == "float16" else torch.float32
-    smallest = float(np.finfo(dialect.float_type).smallest_subnormal)
+    scales = _scales(weight.float(), quantizer)
+    numbers = _on_grid(weight.float() / scales, 0, quantizer.grid)
+    return (numbers * scales).to(weight.dtype)
+
+
+def _scales(values: Tensor, quantizer: FormQuantizer) -> Tensor:
+    """The scales of a weight, in a shape that broadcasts to it."""
+    shape, block = values.shape, quantizer.block_of(values.shape[1])
+    if quantizer.granularity is Granularity.TENSOR:
+        largest = values.abs().amax().reshape([1] * values.ndim)
+    elif block is None:
+        largest = values.abs().flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
+    else:
+        blocks = values.abs().reshape(shape[0], -1, block, *shape[2:])
+        largest = blocks.amax(2).repeat_interleave(block, 1)
+    raw = largest / torch.tensor(quantizer.grid.maximum, dtype=torch.float32, device=values.device)
+    stored = torch.float16 if quantizer.scale_type == "float16" else torch.float32
+    smallest = float(np.finfo(quantizer.scale_type).smallest_subnormal)
     scales = torch.clamp(raw.to(stored).float(), min=smallest)
-    scales = torch.where(absmax == 0, torch.ones_like(scales), scales)
-    scales = scales.reshape(-1, *(1,) * (weight.ndim - 1))
-    integers = torch.clamp(torch.round(values / scales), grid.minimum, grid.maximum)
-    return (integers * scales).to(weight.dtype)
+    return torch.where(largest == 0, torch.ones_like(scales), scales)
+
+
+def _on_grid(quotients: Tensor, zero_point: int, grid: Grid) -> Tensor:
+    """The grid's nearest numbers, in FP32."""
+    if grid.floating:
+        return torch.clamp(quotients, grid.minimum, grid.maximum).to(torch.float8_e4m3fn).float()
+    return torch.clamp(torch.round(quotients) + zero_point, grid.minimum, grid.maximum)
 
 
 def put_layer(unet: nn.Module, layer: LayerSpec, module: nn.Module) -> None:

@@ -9,13 +9,23 @@ from enum import StrEnum
 import numpy as np
 import onnx_ir as ir
 
+from mixdq.configs.form import ActivationFormat, Form, Granularity
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
 from mixdq.passes.layers import LayerNode, layer_nodes, part_names
 from mixdq.passes.precompute_bos import TOKENS_NAME, bos_constant_name
+from mixdq.passes.stored import ACTIVATION_TYPES, WEIGHT_TYPES, is_scaled_along, scale_sizes
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+
+_TYPE_NAMES = {ir.DataType.INT8: "INT8", ir.DataType.INT4: "INT4", ir.DataType.FLOAT8E4M3FN: "FP8 (E4M3)"}
+_SHARED = {
+    Granularity.TENSOR: "for the whole tensor alone",
+    Granularity.CHANNEL: "per output channel",
+    **{one: f"per block of {one.block} inputs" for one in Granularity if one.block is not None},
+}
 
 
 class DeviationKind(StrEnum):
@@ -23,7 +33,7 @@ class DeviationKind(StrEnum):
 
     `NOT_QUANTIZED`: the plan quantizes something that the graph leaves in floating point, or does not hold.
     `NOT_PLANNED`: the graph quantizes something that the plan does not.
-    `ZERO_POINT`: an activation off zero where the dialect is symmetric.
+    `ZERO_POINT`: an activation off zero where its form is symmetric.
     `FORM`: quantized as planned, but in another form than the back ends read.
     """
 
@@ -53,11 +63,12 @@ def deviations(
 ) -> Iterator[Deviation]:
     """Compares a graph with its plan.
 
-    Checked per layer: the weight is an INT8 constant behind one DequantizeLinear with a scale per output
-    channel; the activation comes from one Quantize/Dequantize pair with a scalar scale, and zero point 0
-    where the dialect is symmetric; both scales have the dialect's type, which is the type of what comes out
-    of a DequantizeLinear; neither where the plan says floating point; no token 0 in a BOS-aware layer. And
-    over the graph: no pair that feeds anything but layers.
+    Checked per layer: the weight is a constant of its form's type (INT8 in a plan that was made legal for no
+    target) behind one DequantizeLinear with a scale per output channel, per block of inputs or per tensor, as
+    the form has it; the activation comes from one Quantize/Dequantize pair with a scalar scale, a zero point
+    of the form's type, and 0 unless it is UINT8; both scales have the dialect's type, which is the type of
+    what comes out of a DequantizeLinear; neither where the plan says floating point; no token 0 in a
+    BOS-aware layer. And over the graph: no pair that feeds anything but layers.
     """
     return _Comparison(graph, plan, table, dialect).run()
 
@@ -70,20 +81,21 @@ class _Comparison:
 
     def run(self) -> Iterator[Deviation]:
         for layer in self._table:
-            precision = self._plan[layer.name]
+            form = RealizedLayer.of(self._plan, layer.name, self._dialect).form
             for name in part_names(layer, self._plan):
                 if name not in self._nodes:
                     what = f"the graph has no node named {name}; export the model again"
                     yield Deviation(DeviationKind.NOT_QUANTIZED, name, what)
                     continue
                 part = self._nodes[name]
-                yield from self._weight(part, precision.quantizes_weight)
-                yield from self._activation(part, precision.quantizes_activation)
+                yield from self._weight(part, form)
+                yield from self._activation(part, form.activation)
                 if self._plan.takes_bos_out(layer):
                     yield from _bos(self._graph, layer, part)
         yield from self._strays()
 
-    def _activation(self, part: LayerNode, quantized: bool) -> Iterator[Deviation]:
+    def _activation(self, part: LayerNode, form: ActivationFormat) -> Iterator[Deviation]:
+        quantized = form is not ActivationFormat.FLOAT
         dequantize = produced_by(part.activation, DEQUANTIZE)
         if (dequantize is not None) != quantized:
             yield _coverage(part, "activation", quantized)
@@ -102,28 +114,30 @@ class _Comparison:
             yield _form(part, f"the activation scale of {part.name} is no scalar constant")
         elif scale.dtype is not self._float:
             yield _form(part, f"the activation scale of {part.name} is no {self._float.name}")
-        wanted = ir.DataType.INT8 if self._dialect.symmetric else ir.DataType.UINT8
+        wanted = ACTIVATION_TYPES[form]
         if zero_point is None or zero_point.const_value is None or zero_point.dtype is not wanted:
             yield _form(part, f"the activation zero point of {part.name} is no {wanted.name} constant")
-        elif self._dialect.symmetric and int(zero_point.const_value.numpy()) != 0:
+        elif form is not ActivationFormat.UINT8 and float(zero_point.const_value.numpy()) != 0:
             what = f"the activation zero point of {part.name} is not 0"
             yield Deviation(DeviationKind.ZERO_POINT, part.name, what)
 
-    def _weight(self, part: LayerNode, quantized: bool) -> Iterator[Deviation]:
+    def _weight(self, part: LayerNode, form: Form) -> Iterator[Deviation]:
+        quantized = form.granularity is not Granularity.NONE
         dequantize = produced_by(part.weight, DEQUANTIZE)
         if (dequantize is not None) != quantized:
             yield _coverage(part, "weight", quantized)
             return
         if dequantize is None:
             return
-        stored, scale = dequantize.inputs[0], dequantize.inputs[1]
-        if stored is None or stored.const_value is None or stored.dtype is not ir.DataType.INT8:
-            yield _form(part, f"the weight of {part.name} is not stored as INT8")
+        stored, scale, wanted = dequantize.inputs[0], dequantize.inputs[1], WEIGHT_TYPES[form.weight]
+        if stored is None or stored.const_value is None or stored.dtype is not wanted:
+            yield _form(part, f"the weight of {part.name} is not stored as {_TYPE_NAMES[wanted]}")
             return
-        axis = dequantize.attributes.get_int("axis", 1)
-        sizes = tuple(scale.const_value.shape) if scale is not None and scale.const_value is not None else ()
-        if axis != part.channel_axis or sizes != (stored.const_value.shape[part.channel_axis],):
-            yield _form(part, f"the weight of {part.name} has no scale per output channel")
+        constant = scale.const_value if scale is not None else None
+        sizes = None if constant is None else tuple(constant.shape)
+        wanted_sizes = scale_sizes(stored.const_value.shape.numpy(), part.channel_axis, form)
+        if sizes != wanted_sizes or not is_scaled_along(dequantize, part.channel_axis, form):
+            yield _form(part, f"the weight of {part.name} has no scale {_SHARED[form.granularity]}")
         elif scale is not None and scale.dtype is not self._float:
             yield _form(part, f"the weight scale of {part.name} is no {self._float.name}")
 

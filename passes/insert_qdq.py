@@ -7,13 +7,9 @@ import onnx_ir as ir
 
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.quantizer import (
-    ActivationQuantizer,
-    activation_quantizer,
-    quantize_weight,
-    weight_scales,
-)
-from mixdq.configs.ranges import Range, RangeTable
+from mixdq.configs.quantizer import ActivationQuantizer
+from mixdq.configs.ranges import RangeTable
+from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
 from mixdq.passes.errors import GraphFormError
 from mixdq.passes.layers import (
@@ -24,14 +20,18 @@ from mixdq.passes.layers import (
     new_node,
     nodes_of,
 )
+from mixdq.passes.stored import activation_type, stored_weight, weight_attributes
+
+_ACTIVATION_BITS = 8
 
 
 class InsertQdqPass(ir.passes.InPlacePass):
     """Quantizes exactly the layers of the plan, and nothing else.
 
-    Weights become INT8 constants with a DequantizeLinear (per output channel); activations get a pair
-    QuantizeLinear, DequantizeLinear (per tensor). Scales have the graph's floating-point type: TensorRT types
-    a DQ's output by its scale.
+    Weights become constants with a DequantizeLinear, in the form that the plan was made legal in
+    (`mixdq.passes.stored`), and INT8 with a scale an output channel in a plan that was not; activations get a
+    pair QuantizeLinear, DequantizeLinear (per tensor). Scales have the graph's floating-point type: TensorRT
+    types a DQ's output by its scale.
 
     Where the pairs stand keeps the fusions of the back ends:
 
@@ -65,24 +65,32 @@ class InsertQdqPass(ir.passes.InPlacePass):
             if not precision.quantizes_weight:
                 continue
             modified = True
+            realized = RealizedLayer.of(self.plan, layer.name, self.dialect)
             parts = nodes_of(nodes, layer, self.plan)
-            for part, values in zip(parts, self.ranges.input_ranges(layer, self.plan), strict=True):
-                self._quantize_weight(model.graph, part, precision.weight_bits)
-                if precision.quantizes_activation:
-                    quantizer = self._quantizer(part, values, precision.activation_bits)
-                    key = (id(part.activation), quantizer)
-                    if key not in shared:
-                        shared[key] = self._quantize_activation(model.graph, part, quantizer)
-                    part.node.replace_input_with(0, shared[key])
+            for part in parts:
+                self._quantize_weight(model.graph, part, realized)
+            if not precision.quantizes_activation:
+                continue
+            if precision.activation_bits != _ACTIVATION_BITS:
+                raise GraphFormError(
+                    f"{layer.name} asks for {precision.activation_bits}-bit activations: "
+                    f"Q/DQ graphs hold {_ACTIVATION_BITS} bits"
+                )
+            quantizers = realized.activations(self.ranges.input_ranges(layer, self.plan))
+            for part, quantizer in zip(parts, quantizers, strict=True):
+                key = (id(part.activation), quantizer)
+                if key not in shared:
+                    shared[key] = self._quantize_activation(model.graph, part, quantizer)
+                part.node.replace_input_with(0, shared[key])
         return ir.passes.PassResult(model, modified)
 
-    def _quantize_weight(self, graph: ir.Graph, layer: LayerNode, bits: int) -> None:
+    def _quantize_weight(self, graph: ir.Graph, layer: LayerNode, realized: RealizedLayer) -> None:
         original = layer.weight
         array = layer.weight_array().astype(np.float32)
-        axis, name = layer.channel_axis, f"{layer.name}.weight"
-        scales = weight_scales(array, bits, axis=axis, scale_type=self.dialect.float_type)
-        integers = quantize_weight(array, scales, bits, axis=axis)
-        stored = add_initializer(graph, f"{name}.quantized", integers)
+        name, quantizer = f"{layer.name}.weight", realized.weight
+        scales = quantizer.scales(array, outputs=layer.channel_axis)
+        numbers = quantizer.quantize(array, scales, outputs=layer.channel_axis)
+        stored = add_initializer(graph, f"{name}.quantized", stored_weight(numbers, realized.form.weight))
         scale = add_initializer(graph, f"{name}.scale", scales.astype(self.dialect.float_type))
         node = new_node(
             "DequantizeLinear",
@@ -90,18 +98,11 @@ class InsertQdqPass(ir.passes.InPlacePass):
             [stored, scale],
             dtype=self._float,
             shape=original.shape,
-            attributes={"axis": axis},
+            attributes=weight_attributes(realized.form, layer.channel_axis),
         )
         graph.insert_before(layer.node, node)
         layer.node.replace_input_with(1, node.outputs[0])
         drop_unused(graph, original)
-
-    def _quantizer(self, layer: LayerNode, values: Range, bits: int) -> ActivationQuantizer:
-        if bits != 8:
-            raise GraphFormError(f"{layer.name} asks for {bits}-bit activations: Q/DQ graphs hold 8 bits")
-        return activation_quantizer(
-            values, bits, symmetric=self.dialect.symmetric, scale_type=self.dialect.float_type
-        )
 
     def _quantize_activation(
         self, graph: ir.Graph, layer: LayerNode, quantizer: ActivationQuantizer
@@ -136,7 +137,7 @@ class InsertQdqPass(ir.passes.InPlacePass):
         self, graph: ir.Graph, name: str, quantizer: ActivationQuantizer
     ) -> tuple[ir.Value, ir.Value]:
         scale = np.asarray(quantizer.scale, dtype=self.dialect.float_type)
-        zero_point = np.asarray(quantizer.zero_point, dtype=quantizer.grid.dtype)
+        zero_point = np.asarray(quantizer.zero_point).astype(activation_type(quantizer.grid).numpy())
         return (
             add_initializer(graph, f"{name}.scale", scale),
             add_initializer(graph, f"{name}.zero_point", zero_point),

@@ -79,8 +79,10 @@ def part_names(layer: LayerSpec, plan: PrecisionPlan) -> tuple[str, ...]:
     return (f"{layer.name}.0", f"{layer.name}.1") if plan.splits(layer) else (layer.name,)
 
 
-def add_initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-    """A new constant of a graph.
+def add_initializer(
+    graph: ir.Graph, name: str, array: npt.NDArray[np.generic] | ir.TensorProtocol
+) -> ir.Value:
+    """A new constant of a graph: an array, or a tensor of a type that NumPy has not.
 
     Raises:
         GraphFormError: the name is taken.
@@ -89,10 +91,10 @@ def add_initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) 
         raise GraphFormError(
             f"the graph already has a constant {name}: the pass ran before, or the names clash"
         )
-    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
-    value = ir.Value(
-        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
+    tensor = array if isinstance(array, ir.TensorProtocol) else ir.tensor(np.asarray(array, order="C"))
+    tensor.name = name
+    shape = ir.Shape(tensor.shape.numpy())
+    value = ir.Value(name=name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
 

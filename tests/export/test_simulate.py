@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from mixdq.configs.form import Granularity
+from mixdq.configs.form_quantizer import FormQuantizer
 from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
-from mixdq.configs.quantizer import dequantize_weight, quantize_weight, weight_scales
+from mixdq.configs.quantizer import Grid, dequantize_weight, quantize_weight, weight_scales
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 from mixdq.configs.target import Dialect
 from mixdq.export.simulate import SimulatedLayer, quantized_weight, simulated
@@ -149,4 +151,5 @@ def test_weights_are_quantized_bit_for_bit_as_the_reference_does(dialect: Dialec
     scales = weight_scales(array, bits, axis=0, scale_type=dialect.float_type)
     integers = quantize_weight(array, scales, bits, axis=0)
     expected = dequantize_weight(integers, scales, axis=0)
-    np.testing.assert_array_equal(quantized_weight(weight, bits, dialect).numpy(), expected)
+    quantizer = FormQuantizer(Grid.signed(bits), Granularity.CHANNEL, dialect.float_type)
+    np.testing.assert_array_equal(quantized_weight(weight, quantizer).numpy(), expected)

@@ -1,0 +1,107 @@
+"""How a weight becomes what its form stores: which numbers share a scale, and what is left of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mixdq.configs.errors import PlanError
+from mixdq.configs.form import Form, Granularity, WeightFormat
+from mixdq.configs.quantizer import (
+    FloatArray,
+    Grid,
+    IntArray,
+    quantize,
+    quantize_e4m3,
+    scales_for,
+)
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FormQuantizer:
+    """The symmetric quantizer of a weight: scales by the largest magnitude of all that share one.
+
+    Weights are `[out, in, ...]`, or `[in, out]` as a MatMul takes them; `outputs` is the axis of the outputs,
+    0 or 1, and the other of the two is that of the inputs.
+
+    Attributes:
+        grid: the numbers that are stored.
+        granularity: what shares a scale.
+        scale_type: NumPy's name of the type that stores the scales.
+    """
+
+    grid: Grid
+    granularity: Granularity
+    scale_type: str
+
+    @classmethod
+    def of(cls, form: Form, bits: int, scale_type: str) -> FormQuantizer:
+        """The quantizer of a form.
+
+        Args:
+            form: how a layer runs, its weight quantized.
+            bits: 2 to 8, of the integers' grid: fewer than the form's leave some of what it stores unused.
+            scale_type: NumPy's name of the type that stores the scales.
+        """
+        grid = Grid.e4m3() if form.weight is WeightFormat.FP8 else Grid.signed(min(bits, form.weight.bits))
+        return cls(grid, form.granularity, scale_type)
+
+    def scales(self, weight: FloatArray, *, outputs: int) -> FloatArray:
+        """The scales, FP32 values that are representable in `scale_type`.
+
+        Returns:
+            None of the weight's axes (one scale), that of its outputs, or all of them: the axis of the
+            inputs then counts blocks (ONNX DequantizeLinear).
+
+        Raises:
+            PlanError: blocks don't divide the inputs.
+        """
+        return scales_for(self._largest(np.abs(weight), 1 - outputs), self.grid, self.scale_type)
+
+    def quantize(self, weight: FloatArray, scales: FloatArray, *, outputs: int) -> IntArray | Float32Array:
+        """The numbers that are stored, of the weight's shape: INT8, or FP32 ones that E4M3 has."""
+        spread = self._spread(scales, weight.ndim, outputs)
+        return quantize_e4m3(weight, spread) if self.grid.floating else quantize(weight, spread, 0, self.grid)
+
+    def dequantize(
+        self, numbers: IntArray | Float32Array, scales: FloatArray, *, outputs: int
+    ) -> Float32Array:
+        """The FP32 weight that the numbers stand for."""
+        spread = self._spread(scales, numbers.ndim, outputs).astype(np.float32)
+        return numbers.astype(np.float32) * spread
+
+    def block_of(self, inputs: int) -> int | None:
+        """How many of a weight's inputs share a scale; None if it is not by blocks.
+
+        Raises:
+            PlanError: blocks don't divide the inputs.
+        """
+        block = self.granularity.block
+        if block is not None and inputs % block:
+            raise PlanError(
+                f"blocks of {block} don't divide the {inputs} inputs of a weight; make the plan legal again "
+                "with `mixdq-compile legalize`, or give the layer a scale a channel"
+            )
+        return block
+
+    def _largest(self, magnitudes: FloatArray, inputs: int) -> FloatArray:
+        shape, block = magnitudes.shape, self.block_of(magnitudes.shape[inputs])
+        if self.granularity is Granularity.TENSOR:
+            return np.asarray(magnitudes.max())
+        if block is None:
+            others = tuple(axis for axis in range(magnitudes.ndim) if axis != 1 - inputs)
+            return np.asarray(magnitudes.max(axis=others))
+        blocks = (*shape[:inputs], shape[inputs] // block, block, *shape[inputs + 1 :])
+        return np.asarray(magnitudes.reshape(blocks).max(axis=inputs + 1))
+
+    def _spread(self, scales: FloatArray, ndim: int, outputs: int) -> FloatArray:
+        """The scales in a shape that is multiplied with the weight."""
+        if self.granularity.block is not None:
+            return scales.repeat(self.granularity.block, axis=1 - outputs)
+        if self.granularity is Granularity.TENSOR:
+            return scales
+        return scales.reshape([-1 if axis == outputs else 1 for axis in range(ndim)])
