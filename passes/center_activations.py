@@ -1,0 +1,201 @@
+"""Asymmetric activations where zero points are refused: the centre is subtracted, and its product added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from mixdq.configs.layers import LayerTable
+from mixdq.configs.plan import PrecisionPlan
+from mixdq.passes.center_bias import CENTERED, add_to_bias, constant_array, weight_sums
+from mixdq.passes.errors import GraphFormError
+from mixdq.passes.layers import (
+    LayerNode,
+    add_initializer,
+    drop_unused,
+    layer_nodes,
+    new_node,
+    nodes_of,
+)
+
+_MIDDLE = 128  # of UINT8: what INT8 calls 0
+_PADDED = ".padded"
+
+
+class CenterActivationsPass(ir.passes.InPlacePass):
+    """Turns UINT8 pairs with a zero point z into INT8 pairs without one, for the layers that a plan centers.
+
+    With the scale s and c = (128 - z) s, quantizing x - c about 0 gives the integers of x less 128, and the
+    layer's W (x' + c) = W x' + c W 1: its bias grows by c times the sums of its dequantized weights, each
+    over all that one output reads. That is exact in real arithmetic if each output reads the same inputs
+    everywhere: linear layers, and convolutions without padding. A padded one gets its zeros from a node of
+    its own, before c is subtracted.
+
+    In the graph's own type c is rounded; bias and difference take the same rounded c, so that what is left is
+    that of x - c, below a sixteenth of a step in FP16, and the bias's own.
+
+    Added: a Sub for each pair, a Pad and a pair for each padded convolution, and an Add for each MatMul
+    without a bias.
+    """
+
+    def __init__(self, plan: PrecisionPlan, table: LayerTable) -> None:
+        self.plan = plan
+        self.layers = [layer for layer in table if plan.centers(layer)]
+
+    def __str__(self) -> str:
+        return f"CenterActivationsPass({len(self.layers)} layers)"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rewrites pair by pair, then the biases of all its readers.
+
+        Raises:
+            GraphFormError: a layer's input is no UINT8 pair, or is read by one that is not centered; a bias
+                that is no constant, or that the graph's type can't hold.
+        """
+        nodes = layer_nodes(model.graph)
+        pairs: dict[ir.Node, list[LayerNode]] = {}
+        for layer in self.layers:
+            for part in nodes_of(nodes, layer, self.plan):
+                pairs.setdefault(_dequantize(part), []).append(part)
+        for dequantize, readers in pairs.items():
+            _center(model.graph, dequantize, readers)
+        return ir.passes.PassResult(model, modified=bool(pairs))
+
+
+def uncentered(value: ir.Value) -> ir.Value:
+    """What an activation was before its centre was subtracted; the value itself if none was."""
+    node = value.producer()
+    while node is not None and (node.name or "").endswith((f".input{CENTERED}", f".input{_PADDED}")):
+        source = node.inputs[0]
+        assert source is not None
+        value, node = source, source.producer()
+    return value
+
+
+def with_centers_product(node: ir.Node) -> ir.Value:
+    """A layer's output with what its centre contributes, where that is an Add of its own."""
+    output = node.outputs[0]
+    added = [user for user in output.consumers() if user.name == f"{node.name}{CENTERED}"]
+    return added[0].outputs[0] if added else output
+
+
+def nodes_of_centers(graph: Iterable[ir.Node]) -> Mapping[str, int]:
+    """How many nodes of each type the pass added to a graph, beside pairs of padded convolutions."""
+    endings = {"Sub": f".input{CENTERED}", "Pad": f".input{_PADDED}", "Add": CENTERED}
+    return {
+        op_type: sum(node.op_type == op_type and (node.name or "").endswith(ending) for node in graph)
+        for op_type, ending in endings.items()
+    }
+
+
+def _dequantize(part: LayerNode) -> ir.Node:
+    node = part.activation.producer()
+    quantize = node.inputs[0].producer() if node is not None and node.inputs[0] is not None else None
+    zero_point = node.inputs[2] if node is not None and len(node.inputs) > 2 else None
+    if (
+        node is None
+        or quantize is None
+        or (node.op_type, quantize.op_type) != ("DequantizeLinear", "QuantizeLinear")
+        or zero_point is None
+        or zero_point.dtype is not ir.DataType.UINT8
+    ):
+        raise GraphFormError(
+            f"the input of {part.name} comes from no pair with a UINT8 zero point, of which alone a centre "
+            "can be subtracted; the pass ran before, or Q/DQ are of another form"
+        )
+    return node
+
+
+def _center(graph: ir.Graph, dequantize: ir.Node, readers: list[LayerNode]) -> None:
+    others = set(dequantize.outputs[0].consumers()) - {reader.node for reader in readers}
+    if others:
+        raise GraphFormError(
+            f"{readers[0].name} shares its quantized input with {min(str(node.name) for node in others)}, "
+            "whose input the plan does not center"
+        )
+    quantize = _some(dequantize.inputs[0]).producer()
+    assert quantize is not None
+    source, scale, zero_point = (_some(value) for value in quantize.inputs[:3])
+    steps = constant_array(scale)
+    # Rounded to the graph's type before anything is made of it.
+    centre = ((_MIDDLE - int(constant_array(zero_point))) * steps.astype(np.float64)).astype(steps.dtype)
+    name = f"{readers[0].name}.input"
+    constant = add_initializer(graph, f"{name}.center", centre)
+    zero = add_initializer(graph, f"{name}{CENTERED}.zero_point", np.zeros((), np.int8))
+    dtype = ir.DataType.from_numpy(steps.dtype)
+
+    def subtracted(value: ir.Value, name: str) -> ir.Value:
+        node = new_node("Sub", f"{name}{CENTERED}", [value, constant], dtype=dtype, shape=value.shape)
+        graph.insert_before(quantize, node)
+        return pair(node.outputs[0], name)
+
+    def pair(value: ir.Value, name: str) -> ir.Value:
+        name = f"{name}{CENTERED}"
+        integers = new_node(
+            "QuantizeLinear",
+            f"{name}.quantized",
+            [value, scale, zero],
+            dtype=ir.DataType.INT8,
+            shape=value.shape,
+        )
+        real = new_node(
+            "DequantizeLinear",
+            f"{name}.dequantized",
+            [integers.outputs[0], scale, zero],
+            dtype=dtype,
+            shape=value.shape,
+        )
+        graph.insert_before(quantize, [integers, real])
+        return real.outputs[0]
+
+    plain: ir.Value | None = None
+    for reader in readers:
+        if _pads(reader):
+            own = f"{reader.name}.input"
+            activation = subtracted(_padded(graph, quantize, reader, source, own), own)
+        else:
+            if plain is None:
+                plain = subtracted(source, name)
+            activation = plain
+        reader.node.replace_input_with(0, activation)
+        add_to_bias(graph, reader, float(centre) * weight_sums(reader), dtype)
+    graph.remove([dequantize, quantize], safe=True)
+    drop_unused(graph, zero_point)
+
+
+def _padded(graph: ir.Graph, before: ir.Node, layer: LayerNode, source: ir.Value, name: str) -> ir.Value:
+    """The input with its zeros around it; the convolution then adds none."""
+    begins, ends = np.split(np.asarray(_pads(layer), dtype=np.int64), 2)
+    none = np.zeros(2, np.int64)  # before and behind: batch and channels
+    pads = add_initializer(graph, f"{name}.pads", np.concatenate([none, begins, none, ends]))
+    assert source.dtype is not None
+    shape = source.shape
+    if shape is not None:
+        sizes = list(shape)
+        more = [0, 0, *(int(a + b) for a, b in zip(begins, ends, strict=True))]
+        grown = [
+            size + extra if isinstance(size, int) else None if extra else size
+            for size, extra in zip(sizes, more, strict=True)
+        ]
+        shape = ir.Shape(grown)
+    node = new_node("Pad", f"{name}{_PADDED}", [source, pads], dtype=source.dtype, shape=shape)
+    graph.insert_before(before, node)
+    layer.node.attributes["pads"] = ir.AttrInt64s("pads", [0] * (len(begins) * 2))
+    return node.outputs[0]
+
+
+def _pads(layer: LayerNode) -> tuple[int, ...]:
+    """A convolution's padding; empty if there is none."""
+    attribute = layer.node.attributes.get("pads")
+    pads = () if attribute is None else tuple(attribute.as_ints())
+    automatic = layer.node.attributes.get("auto_pad")
+    if automatic is not None and automatic.as_string() not in ("NOTSET", "VALID"):
+        raise GraphFormError(f"{layer.name} pads by auto_pad; export the model again with explicit padding")
+    return pads if any(pads) else ()
+
+
+def _some(value: ir.Value | None) -> ir.Value:
+    assert value is not None
+    return value
