@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mixdq.configs.clipping import least_error_scales
 from mixdq.configs.errors import PlanError
 from mixdq.configs.form import Form, Granularity, WeightFormat
 from mixdq.configs.quantizer import (
@@ -17,13 +18,14 @@ from mixdq.configs.quantizer import (
     quantize_e4m3,
     scales_for,
 )
+from mixdq.configs.quantizing import Clipping
 
 Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class FormQuantizer:
-    """The symmetric quantizer of a weight: scales by the largest magnitude of all that share one.
+    """The symmetric quantizer of a weight.
 
     Weights are `[out, in, ...]`, or `[in, out]` as a MatMul takes them; `outputs` is the axis of the outputs,
     0 or 1, and the other of the two is that of the inputs.
@@ -32,23 +34,29 @@ class FormQuantizer:
         grid: the numbers that are stored.
         granularity: what shares a scale.
         scale_type: NumPy's name of the type that stores the scales.
+        clipping: how the scales of integers are found; those of FP8 are min-max, because its numbers lie
+            the closer the smaller they are.
     """
 
     grid: Grid
     granularity: Granularity
     scale_type: str
+    clipping: Clipping = Clipping.MINMAX
 
     @classmethod
-    def of(cls, form: Form, bits: int, scale_type: str) -> FormQuantizer:
+    def of(
+        cls, form: Form, bits: int, scale_type: str, clipping: Clipping = Clipping.MINMAX
+    ) -> FormQuantizer:
         """The quantizer of a form.
 
         Args:
             form: how a layer runs, its weight quantized.
             bits: 2 to 8, of the integers' grid: fewer than the form's leave some of what it stores unused.
             scale_type: NumPy's name of the type that stores the scales.
+            clipping: how they are found.
         """
         grid = Grid.e4m3() if form.weight is WeightFormat.FP8 else Grid.signed(min(bits, form.weight.bits))
-        return cls(grid, form.granularity, scale_type)
+        return cls(grid, form.granularity, scale_type, clipping)
 
     def scales(self, weight: FloatArray, *, outputs: int) -> FloatArray:
         """The scales, FP32 values that are representable in `scale_type`.
@@ -60,18 +68,21 @@ class FormQuantizer:
         Raises:
             PlanError: blocks don't divide the inputs.
         """
-        return scales_for(self._largest(np.abs(weight), 1 - outputs), self.grid, self.scale_type)
+        groups, sizes = self._groups(weight, outputs)
+        if self.clipping is Clipping.MSE and not self.grid.floating:
+            return least_error_scales(groups, self.grid, scale_type=self.scale_type).reshape(sizes)
+        return scales_for(np.abs(groups).max(axis=1), self.grid, self.scale_type).reshape(sizes)
 
     def quantize(self, weight: FloatArray, scales: FloatArray, *, outputs: int) -> IntArray | Float32Array:
         """The numbers that are stored, of the weight's shape: INT8, or FP32 ones that E4M3 has."""
-        spread = self._spread(scales, weight.ndim, outputs)
+        spread = self.spread(scales, weight.ndim, outputs=outputs)
         return quantize_e4m3(weight, spread) if self.grid.floating else quantize(weight, spread, 0, self.grid)
 
     def dequantize(
         self, numbers: IntArray | Float32Array, scales: FloatArray, *, outputs: int
     ) -> Float32Array:
         """The FP32 weight that the numbers stand for."""
-        spread = self._spread(scales, numbers.ndim, outputs).astype(np.float32)
+        spread = self.spread(scales, numbers.ndim, outputs=outputs).astype(np.float32)
         return numbers.astype(np.float32) * spread
 
     def block_of(self, inputs: int) -> int | None:
@@ -88,20 +99,21 @@ class FormQuantizer:
             )
         return block
 
-    def _largest(self, magnitudes: FloatArray, inputs: int) -> FloatArray:
-        shape, block = magnitudes.shape, self.block_of(magnitudes.shape[inputs])
-        if self.granularity is Granularity.TENSOR:
-            return np.asarray(magnitudes.max())
-        if block is None:
-            others = tuple(axis for axis in range(magnitudes.ndim) if axis != 1 - inputs)
-            return np.asarray(magnitudes.max(axis=others))
-        blocks = (*shape[:inputs], shape[inputs] // block, block, *shape[inputs + 1 :])
-        return np.asarray(magnitudes.reshape(blocks).max(axis=inputs + 1))
-
-    def _spread(self, scales: FloatArray, ndim: int, outputs: int) -> FloatArray:
+    def spread(self, scales: FloatArray, ndim: int, *, outputs: int) -> FloatArray:
         """The scales in a shape that is multiplied with the weight."""
         if self.granularity.block is not None:
             return scales.repeat(self.granularity.block, axis=1 - outputs)
         if self.granularity is Granularity.TENSOR:
             return scales
         return scales.reshape([-1 if axis == outputs else 1 for axis in range(ndim)])
+
+    def _groups(self, weight: FloatArray, outputs: int) -> tuple[FloatArray, tuple[int, ...]]:
+        """`[groups, weights that share a scale]`, and the shape of the scales."""
+        shape, inputs = weight.shape, 1 - outputs
+        if self.granularity is Granularity.TENSOR:
+            return weight.reshape(1, -1), ()
+        if (block := self.block_of(shape[inputs])) is None:
+            return np.moveaxis(weight, outputs, 0).reshape(shape[outputs], -1), (shape[outputs],)
+        sizes = (*shape[:inputs], shape[inputs] // block, *shape[inputs + 1 :])
+        blocks = weight.reshape(*sizes[: inputs + 1], block, *sizes[inputs + 1 :])
+        return np.moveaxis(blocks, inputs + 1, -1).reshape(-1, block), sizes

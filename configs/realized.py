@@ -8,10 +8,11 @@ from typing import Self
 
 from mixdq.configs.form import ActivationFormat, Form, Granularity, WeightFormat
 from mixdq.configs.form_quantizer import FormQuantizer
-from mixdq.configs.layers import LayerName
+from mixdq.configs.layers import LayerSpec
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
 from mixdq.configs.quantizer import ActivationQuantizer, activation_quantizer, fp8_quantizer
+from mixdq.configs.quantizing import Clipping
 from mixdq.configs.ranges import Range
 from mixdq.configs.target import Dialect
 
@@ -28,23 +29,25 @@ class RealizedLayer:
             width in INT8, a scale a channel, and activations in the dialect's eight bits.
         precision: the plan's, whose bits are those of the grids.
         scale_type: NumPy's name of the type that stores the scales.
+        clipping: how the scales of the weight are found.
     """
 
     form: Form
     precision: Precision
     scale_type: str
+    clipping: Clipping
 
     @classmethod
-    def of(cls, plan: PrecisionPlan, name: LayerName, dialect: Dialect) -> Self:
+    def of(cls, plan: PrecisionPlan, layer: LayerSpec, dialect: Dialect) -> Self:
         """A layer of a plan in the graphs of a dialect."""
-        precision = plan[name]
-        form = _usual(precision, dialect) if plan.realization is None else plan.realization.forms[name]
-        return cls(form, precision, dialect.float_type)
+        precision, realization = plan[layer.name], plan.realization
+        form = _usual(precision, dialect) if realization is None else realization.forms[layer.name]
+        return cls(form, precision, dialect.float_type, plan.weight_clipping)
 
     @property
     def weight(self) -> FormQuantizer:
         """The quantizer of the layer's weight, which is quantized."""
-        return FormQuantizer.of(self.form, self.precision.weight_bits, self.scale_type)
+        return FormQuantizer.of(self.form, self.precision.weight_bits, self.scale_type, self.clipping)
 
     def activations(self, ranges: Sequence[Range]) -> tuple[ActivationQuantizer, ...]:
         """The quantizer of each part of the layer's input, which is quantized."""

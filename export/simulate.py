@@ -16,6 +16,7 @@ from mixdq.configs.form_quantizer import FormQuantizer
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quantizer import ActivationQuantizer, Grid
+from mixdq.configs.quantizing import Clipping
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.realized import INT8_PER_CHANNEL, RealizedLayer
 from mixdq.configs.target import Dialect
@@ -49,7 +50,7 @@ def simulated(
             precision = plan[layer.name]
             if precision.quantizes_weight:
                 quantizers = (
-                    RealizedLayer.of(plan, layer.name, dialect).activations(ranges.input_ranges(layer, plan))
+                    RealizedLayer.of(plan, layer, dialect).activations(ranges.input_ranges(layer, plan))
                     if precision.quantizes_activation
                     else None
                 )
@@ -74,6 +75,7 @@ class SimulatedLayer(nn.Module):
         quantizers: Sequence[ActivationQuantizer | None] | None,
         dialect: Dialect,
         form: Form = INT8_PER_CHANNEL,
+        clipping: Clipping = Clipping.MINMAX,
     ) -> None:
         """A layer that computes what the quantized one does.
 
@@ -85,6 +87,7 @@ class SimulatedLayer(nn.Module):
             quantizers: one a half, None for a half that is left as it is; None for none at all.
             dialect: the type that stores the weights' scales.
             form: what the weight is stored as, and what shares a scale of it.
+            clipping: how the scales of the weight are found.
         """
         super().__init__()
         self.original = original
@@ -96,7 +99,9 @@ class SimulatedLayer(nn.Module):
             nn.Parameter(
                 part
                 if weight_bits is None
-                else quantized_weight(part, FormQuantizer.of(form, weight_bits, dialect.float_type)),
+                else quantized_weight(
+                    part, FormQuantizer.of(form, weight_bits, dialect.float_type, clipping)
+                ),
                 requires_grad=False,
             )
             for part in parts
@@ -119,7 +124,8 @@ class SimulatedLayer(nn.Module):
             weight_bits=plan[layer.name].weight_bits,
             quantizers=quantizers,
             dialect=dialect,
-            form=RealizedLayer.of(plan, layer.name, dialect).form,
+            form=RealizedLayer.of(plan, layer, dialect).form,
+            clipping=plan.weight_clipping,
         )
 
     def forward(self, activation: Tensor) -> Tensor:
@@ -182,6 +188,10 @@ def quantized_weight(weight: Tensor, quantizer: FormQuantizer) -> Tensor:
 
 def _scales(values: Tensor, quantizer: FormQuantizer) -> Tensor:
     """The scales of a weight, in a shape that broadcasts to it."""
+    if quantizer.clipping is not Clipping.MINMAX:
+        array = values.cpu().numpy()
+        found = quantizer.spread(quantizer.scales(array, outputs=0), array.ndim, outputs=0)
+        return torch.from_numpy(found).to(values.device)
     shape, block = values.shape, quantizer.block_of(values.shape[1])
     if quantizer.granularity is Granularity.TENSOR:
         largest = values.abs().amax().reshape([1] * values.ndim)

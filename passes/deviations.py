@@ -81,7 +81,7 @@ class _Comparison:
 
     def run(self) -> Iterator[Deviation]:
         for layer in self._table:
-            form = RealizedLayer.of(self._plan, layer.name, self._dialect).form
+            form = RealizedLayer.of(self._plan, layer, self._dialect).form
             for name in part_names(layer, self._plan):
                 if name not in self._nodes:
                     what = f"the graph has no node named {name}; export the model again"

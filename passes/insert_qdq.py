@@ -65,7 +65,7 @@ class InsertQdqPass(ir.passes.InPlacePass):
             if not precision.quantizes_weight:
                 continue
             modified = True
-            realized = RealizedLayer.of(self.plan, layer.name, self.dialect)
+            realized = RealizedLayer.of(self.plan, layer, self.dialect)
             parts = nodes_of(nodes, layer, self.plan)
             for part in parts:
                 self._quantize_weight(model.graph, part, realized)
