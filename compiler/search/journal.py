@@ -155,6 +155,15 @@ class Journal:
         self._size += len(data)
 
 
+def judged_plans(path: Path) -> int:
+    """How many plans a journal holds, without opening it for work; 0 if there is none."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return 0
+    return max(0, len(lines) - 2)  # the header, and what follows the last line's end
+
+
 def _locked(path: Path) -> int:
     deadline = time.monotonic() + _PATIENCE_S
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from mixdq.compiler.allocate.baselines import Baseline, baseline
 from mixdq.compiler.allocate.frontier import frontier
 from mixdq.compiler.allocate.programme import InfeasibleError
 from mixdq.compiler.search.candidates import Candidate, of_allocation
+from mixdq.compiler.search.journal import judged_plans
 from mixdq.compiler.search.judging import Judgements, JudgeOrder, judge_plans
 from mixdq.compiler.search.verdict import Row, best, measured_frontier, with_plans, write_rows
 from mixdq.compiler.sensitivity.watch import watching
@@ -122,8 +124,12 @@ def run_grid(
 
 def judge(order: JudgeOrder, plans: Sequence[PrecisionPlan]) -> Finished[Judgements]:
     """The figures of plans, judged in a child process whose progress is shown on stderr."""
-    with watching("judge", Console(stderr=True)) as report:
-        return run_in_child(judge_plans, order, tuple(plans), report=report)
+    try:
+        with watching("judge", Console(stderr=True)) as report:
+            return run_in_child(judge_plans, order, tuple(plans), report=report)
+    except KeyboardInterrupt:
+        print(f"{judged_plans(order.journal)} plans are judged: {order.journal}", file=sys.stderr)
+        raise
 
 
 def baselines(chosen: Candidate, seeds: int) -> tuple[Candidate, ...]:

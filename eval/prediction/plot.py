@@ -9,7 +9,6 @@ from mixdq.compiler.explain.plot_style import (
     GREEN,
     INK,
     ORANGE,
-    PALE,
     PURPLE,
     RED,
     SKY,
@@ -36,7 +35,7 @@ _MARKERS = "*osD^vX"
 
 
 def prediction_figure(report: PredictionReport) -> Figure:
-    """Two rows, of the objective and of added noise, and a column a measure; plans of a budget are joined."""
+    """Two rows, of the objective and of added noise, and a column a measure."""
     with styled():
         figure = new_figure(
             _HEIGHT_IN, f"{report.model}: what sensitivities foretell of {len(report.plans)} plans"
@@ -51,13 +50,6 @@ def prediction_figure(report: PredictionReport) -> Figure:
 
 
 def _draw(axes: Axes, report: PredictionReport, predictor: str, measure: Measure) -> None:
-    for budget in dict.fromkeys(plan.budget for plan in report.plans):
-        some = sorted(
-            (plan.expected[predictor], plan.fidelity[measure])
-            for plan in report.plans
-            if plan.budget == budget
-        )
-        axes.plot(*zip(*some, strict=True), "-", color=PALE, linewidth=0.7, zorder=1)
     for number, kind in enumerate(dict.fromkeys(plan.kind for plan in report.plans)):
         points = [
             (plan.expected[predictor], plan.fidelity[measure]) for plan in report.plans if plan.kind == kind
