@@ -51,7 +51,7 @@ def ablation(
     ] = None,
     plan: Annotated[
         list[str] | None,
-        typer.Option(help="A searched plan for a budget's MixDQ row, w5a8=plan.yaml; may be repeated."),
+        typer.Option(help="A searched plan for a budget's last row, w5a8=plan.yaml; may be repeated."),
     ] = None,
     ratio: Annotated[
         float | None,

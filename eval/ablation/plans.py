@@ -10,13 +10,13 @@ from mixdq.compiler.allocate.allocation import allocate
 from mixdq.compiler.allocate.baselines import Baseline, baseline
 from mixdq.compiler.allocate.budgets import Split, split_budgets
 from mixdq.compiler.allocate.protection import PAPER_SHARE, protected_layers
-from mixdq.compiler.allocate.subject import PAPER_WIDTHS, Part, Subject, Widths, parts_of
+from mixdq.compiler.allocate.subject import ALL_WIDTHS, PAPER_WIDTHS, Part, Subject, Widths, parts_of
 from mixdq.compiler.allocate.sweep import ratio_sweep
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import Group, LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import FP16, Precision
-from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, SensitivityTable
+from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Objective, Operand, SensitivityTable
 from mixdq.eval.ablation.cases import FLOAT_BITS, Case, Step, choose_cases
 
 _RATIOS = tuple(0.45 + (1.36 - 0.45) * place / 19 for place in range(20))
@@ -48,7 +48,7 @@ class PlanMaker:
         resolution: pixels at which activations are counted.
         ratio: mean weight bits of content over those of quality in the decoupled rows; None for the one of
             twenty, over the paper's range, whose programmes promise the most.
-        given: plans for the decoupled rows of some budgets, by row.
+        given: plans for the last rows of some budgets, by row.
     """
 
     table: LayerTable
@@ -73,6 +73,8 @@ class PlanMaker:
                 return self._mixed(case)
             case Step.MIXDQ:
                 return self._decoupled(case)
+            case Step.NOISE:
+                return self._by_noise(case)
 
     def _uniform(self, case: Case) -> RowPlan:
         floating = case.step is Step.FULL
@@ -106,11 +108,29 @@ class PlanMaker:
             how += f", content {ratio:.3g} times the bits of quality"
         return RowPlan(made.plan(bos_aware=True, split_shortcuts=True), how + _in_words(protected))
 
+    def _by_noise(self, case: Case) -> RowPlan:
+        protected = self._protected_by_group() if self._quantizes_activations(case) else ()
+        subject = self._subject(case, PAPER_METRICS, protected, Objective.NOISE)
+        ratio = 1.0 if self.ratio is None else self.ratio
+        made, _ = allocate(subject, self._budgets(case, subject, ratio))
+        how = f"a programme a group, by lost noise, content {ratio:.3g} times the bits of quality"
+        return RowPlan(made.plan(bos_aware=True, split_shortcuts=True), how + _in_words(protected))
+
     def _subject(
-        self, case: Case, metrics: Mapping[Group, Metric], protected: tuple[LayerName, ...]
+        self,
+        case: Case,
+        metrics: Mapping[Group, Metric],
+        protected: tuple[LayerName, ...],
+        objective: Objective = Objective.SCORES,
     ) -> Subject:
         return Subject(
-            self.table, self.sensitivity, metrics, _widths(case), self.resolution, frozenset(protected)
+            self.table,
+            self.sensitivity,
+            metrics,
+            _widths(case),
+            self.resolution,
+            frozenset(protected),
+            objective=objective,
         )
 
     def _budgets(self, case: Case, subject: Subject, ratio: float) -> Mapping[Part, float]:
@@ -130,7 +150,7 @@ class PlanMaker:
         if not feasible:
             raise PlanError(
                 f"no split of {case.weight_bits:g} mean bits between {_RATIOS[0]:g} and {_RATIOS[-1]:g} can "
-                f"be kept by both groups; give {case.name} a plan with --plan, or leave the row out"
+                f"be kept by both groups; leave {case.name} out"
             )
         return max(feasible, key=lambda point: (point.objective, -abs(point.ratio - 1))).ratio
 
@@ -151,13 +171,13 @@ class PlanMaker:
 
 
 def read_given(texts: list[str], table: LayerTable) -> Mapping[str, RowPlan]:
-    """`w5a8=plan.yaml`: searched plans for the decoupled rows, by row.
+    """`w5a8=plan.yaml`: searched plans for the last rows of their budgets, by row.
 
     Raises:
         PlanError: another form, a budget that has no such row or has two plans; a plan that is malformed.
         DigestError: a plan of another model.
     """
-    rows = {case.budget: case for case in choose_cases(None) if case.step is Step.MIXDQ}
+    rows = {case.budget: case for case in choose_cases(None) if case.step in (Step.MIXDQ, Step.NOISE)}
     given: dict[str, RowPlan] = {}
     for text in texts:
         budget, equals, path = text.partition("=")
@@ -174,7 +194,7 @@ def read_given(texts: list[str], table: LayerTable) -> Mapping[str, RowPlan]:
 
 def _widths(case: Case) -> Widths:
     """The paper's weights, but where the budget is all that there is; activations have the row's own."""
-    widths = dict(PAPER_WIDTHS)
+    widths = dict(ALL_WIDTHS if case.step is Step.NOISE else PAPER_WIDTHS)
     for part in Part:
         if part.operand is Operand.ACTIVATION or case.weight_bits >= _MOST_BITS:
             widths[part] = (_MOST_BITS,)

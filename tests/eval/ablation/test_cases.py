@@ -12,7 +12,7 @@ def _case(name: str) -> Case:
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) == 17
+    assert len({case.name for case in CASES}) == len(CASES) == 21
     assert _case("w3.66a16-mixdq").label == "W3.66A16 + decoupled: MixDQ"
 
 
@@ -23,7 +23,9 @@ def test_the_paper_s_table_3_is_among_the_rows() -> None:
 
 def test_rows_are_chosen_by_name_and_by_budget_in_the_table_s_order() -> None:
     chosen = choose_cases("W4A16, w8a8-naive")
-    assert [case.name for case in chosen] == ["full", "w8a8-naive", "w4a16-naive", "w4a16-mixdq"]
+    assert [case.name for case in chosen] == [
+        *("full", "w8a8-naive", "w4a16-naive", "w4a16-mixdq", "w4a16-noise")
+    ]
 
 
 def test_full_precision_is_always_a_row_because_the_others_are_compared_with_it() -> None:
@@ -41,6 +43,7 @@ def test_an_unknown_row_is_refused_and_the_known_ones_are_named() -> None:
 def test_the_step_before_is_the_same_budget_s() -> None:
     assert previous(_case("w8a8-mixed")) == _case("w8a8-bos")
     assert previous(_case("w8a8-naive")) is None
+    assert previous(_case("w4a8-noise")) == _case("w4a8-mixdq")
     assert previous(_case("w4a16-mixdq")) == _case("w4a16-naive")
     assert previous(_case("w3.66a16-mixdq")) is None
     assert [case.step for case in CASES if previous(case) is None and case.step is Step.BOS] == []

@@ -90,9 +90,16 @@ def test_the_split_is_the_one_that_promises_the_most_unless_one_is_given(maker: 
     assert chosen.plan != given.plan
 
 
+def test_by_noise_quality_layers_may_have_two_bits_too(maker: PlanMaker, layers: LayerTable) -> None:
+    found = maker.make(Case(3, 16, Step.NOISE)).plan
+    quality = {found[layer.name].weight_bits for layer in layers if layer.group is Group.QUALITY}
+    assert 2 in quality
+    assert found.mean_bits(layers)[0] <= 3
+
+
 def test_a_mean_that_no_split_keeps_is_refused(maker: PlanMaker) -> None:
     # 992 content weights with at least 2 bits, 1792 of quality with at least 4: 3.29 bits.
-    with pytest.raises(PlanError, match=r"no split of 3 mean bits .* give w3a16-mixdq a plan"):
+    with pytest.raises(PlanError, match=r"no split of 3 mean bits .* leave w3a16-mixdq out"):
         maker.make(Case(3, 16, Step.MIXDQ))
 
 
@@ -102,9 +109,9 @@ def test_a_searched_plan_takes_the_place_of_its_budget_s_row(
     plan = uniform_plan(layers, Precision(6, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
     plan.write(tmp_path / "best.yaml")
     given = read_given([f"W5A8={tmp_path / 'best.yaml'}"], layers)
-    assert list(given) == ["w5a8-mixdq"]
+    assert list(given) == ["w5a8-noise"]
     found = replace(maker, given=given)
-    assert _plan(found, "w5a8-mixdq") == RowPlan(plan, "searched: best.yaml")
+    assert _plan(found, "w5a8-noise") == RowPlan(plan, "searched: best.yaml")
     assert _plan(found, "w5a8-mixed") == _plan(maker, "w5a8-mixed")
 
 
