@@ -75,6 +75,8 @@ def _from_model(goal: Goal) -> Callable[..., None]:
         no_protect: o.NoProtect = False,
         no_bos_aware: o.NoBosAware = False,
         no_split_shortcuts: o.NoSplit = False,
+        weight_clipping: o.WeightClipping = None,
+        activations: o.ActivationCentres = None,
         prompts: o.Prompts = None,
         prompt_count: o.PromptCount = None,
         seed: o.Seed = None,
@@ -96,6 +98,8 @@ def _from_model(goal: Goal) -> Callable[..., None]:
             no_protect=no_protect,
             no_bos_aware=no_bos_aware,
             no_split=no_split_shortcuts,
+            weight_clipping=weight_clipping,
+            activations=activations,
         )
         source = open_source(o.choice_of(model, weights, variant, vae, vae_precision, lora, scheduler))
         targets = o.targets_of(target)

@@ -66,6 +66,8 @@ def plan(
     no_protect: o.NoProtect = False,
     no_bos_aware: o.NoBosAware = False,
     no_split_shortcuts: o.NoSplit = False,
+    weight_clipping: o.WeightClipping = None,
+    activations: o.ActivationCentres = None,
 ) -> None:
     """Write the plan that `run` takes with the same options."""
     words = PlanWords(
@@ -78,6 +80,8 @@ def plan(
         no_protect=no_protect,
         no_bos_aware=no_bos_aware,
         no_split=no_split_shortcuts,
+        weight_clipping=weight_clipping,
+        activations=activations,
     )
     table = _table(model, None, with_weights=shipped_sensitivity(model) is not None)
     chosen = words.choose(table.model, o.targets_of(None))

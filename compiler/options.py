@@ -14,6 +14,7 @@ from mixdq.configs.bundle import SchedulerKind
 from mixdq.configs.errors import RequestError
 from mixdq.configs.model_choice import ModelChoice, VaePrecision
 from mixdq.configs.presets import preset_for
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Layout, Target
 from mixdq.export.scheduler_configs import scheduler_spec
@@ -192,6 +193,26 @@ NoSplit = Annotated[
     bool,
     typer.Option(
         "--no-split-shortcuts", help="Quantize shortcuts over both halves at once.", rich_help_panel=_PLAN
+    ),
+]
+WeightClipping = Annotated[
+    Clipping | None,
+    typer.Option(
+        "--weight-clipping",
+        help="minmax: the largest weight of a channel or block takes the last step. mse: the scale of least "
+        "squared error. (default: the plan's, minmax)",
+        show_default=False,
+        rich_help_panel=_PLAN,
+    ),
+]
+ActivationCentres = Annotated[
+    Activations | None,
+    typer.Option(
+        "--activations",
+        help="plain: symmetric on TensorRT. centered: asymmetric there too, the range's centre folded into "
+        "biases; centered-padded: also of convolutions with a kernel. (default: the plan's, plain)",
+        show_default=False,
+        rich_help_panel=_PLAN,
     ),
 ]
 Prompts = Annotated[

@@ -48,13 +48,14 @@ _CALIBRATION_CODE = (
 _PAPER_CODE = ("mixdq.compiler.paper_stages", "mixdq.configs.documents", "mixdq.configs.layers")
 _PLAN_CODE = (
     *(*_PAPER_CODE, "mixdq.compiler.saved_recipe", "mixdq.configs.plan", "mixdq.configs.precision"),
-    "mixdq.configs.target",
+    *("mixdq.configs.form", "mixdq.configs.quantizing", "mixdq.configs.target"),
 )
 _GRAPHS_CODE = (
     *("mixdq.compiler.engine_stages", "mixdq.compiler.graphs", "mixdq.passes"),
     *("mixdq.export.skeleton", "mixdq.export.weights"),
     *("mixdq.configs.layers", "mixdq.configs.plan", "mixdq.configs.quantizer", "mixdq.configs.ranges"),
-    "mixdq.configs.target",
+    *("mixdq.configs.clipping", "mixdq.configs.form", "mixdq.configs.form_quantizer"),
+    *("mixdq.configs.quantizing", "mixdq.configs.realized", "mixdq.configs.target"),
 )
 _BUNDLE_CODE = (
     *(*_PAPER_CODE, "mixdq.compiler.engine_stages", "mixdq.export.source", "mixdq.export.model_configs"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mixdq.compiler.recipe import Uniform
 from mixdq.compiler.searched_plan import FLOAT_BITS, LARGEST_WIDTH, ChosenPlan, ShippedSearch, why_no_search
@@ -13,6 +14,7 @@ from mixdq.configs.layers import ModelIdentity, parse_layer_name
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.presets import preset_for
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.target import Target
 
 DEFAULT_BITS = 8
@@ -24,7 +26,8 @@ class PlanWords:
 
     A file is the plan. Otherwise 16 and 16 bits are full precision; `uniform`, or an option that belongs to
     uniform plans, gives all layers the same whole bits; what remains are mean bits, for which a shipped
-    search is asked. For a model without one they are whole, and the plan is uniform.
+    search is asked. For a model without one they are whole, and the plan is uniform. Clipping and centres
+    are what they are in the plan, unless they are given.
     """
 
     file: Path | None
@@ -36,6 +39,8 @@ class PlanWords:
     no_protect: bool
     no_bos_aware: bool
     no_split: bool
+    weight_clipping: Clipping | None = None
+    activations: Activations | None = None
 
     def choose(self, model: ModelIdentity, targets: Sequence[Target]) -> ChosenPlan:
         """The plan that the options say for a model.
@@ -48,6 +53,24 @@ class PlanWords:
             PlanError: options that exclude each other, a malformed file, bits that are no precision, or a
                 mean that needs a search where none ships.
         """
+        chosen = self._choose(model, targets)
+        given: dict[str, Any] = {
+            name: value
+            for name, value in (
+                ("weight_clipping", self.weight_clipping),
+                ("activations", self.activations),
+            )
+            if value is not None
+        }
+        if given and not chosen.plan.quantizes:
+            raise PlanError(
+                "--weight-clipping and --activations are of quantized layers, and this plan quantizes none; "
+                "leave them out, or give fewer bits than 16"
+            )
+        words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in given.items())
+        return ChosenPlan(replace(chosen.plan, **given), chosen.words + words)
+
+    def _choose(self, model: ModelIdentity, targets: Sequence[Target]) -> ChosenPlan:
         if self.file is not None:
             return self._from(self.file)
         weight, activation = self._bits()

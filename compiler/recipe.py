@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixdq.compiler.build_options import BuildOptions
@@ -13,6 +13,7 @@ from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import Precision
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Layout, Target
 from mixdq.export.source import SourceModel
@@ -34,6 +35,13 @@ class Uniform:
     protect: tuple[LayerName, ...]
     bos_aware: bool
     split_shortcuts: bool
+    weight_clipping: Clipping = Clipping.MINMAX
+    activations: Activations = Activations.PLAIN
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether any layer is quantized, but for those kept."""
+        return self.precision.quantizes_weight
 
     def for_layers(self, table: LayerTable) -> PrecisionPlan:
         """The plan for a model's layers.
@@ -41,7 +49,7 @@ class Uniform:
         Raises:
             PlanError: a named layer is none of the model's.
         """
-        return uniform_plan(
+        plan = uniform_plan(
             table,
             self.precision,
             keep=self.keep,
@@ -49,6 +57,7 @@ class Uniform:
             bos_aware=self.bos_aware,
             split_shortcuts=self.split_shortcuts,
         )
+        return replace(plan, weight_clipping=self.weight_clipping, activations=self.activations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +113,7 @@ class Recipe:
     @property
     def quantizes(self) -> bool:
         """Whether any layer may be quantized, so that its graph needs ranges."""
-        if isinstance(self.plan, Uniform):
-            return self.plan.precision.quantizes_weight
-        return any(precision.quantizes_weight for precision in self.plan.layers.values())
+        return self.plan.quantizes
 
     def plan_for(self, table: LayerTable) -> PrecisionPlan:
         """The plan for a model's layers, checked against them.
@@ -124,7 +131,8 @@ class Recipe:
 
         Raises:
             RequestError: a resolution that the model can't make, or a batch out of bounds.
-            TargetError: a builder that is missing, or a precision that a target can't hold.
+            TargetError: a builder that is missing, a precision that a target can't hold, or centres where
+                all targets take zero points.
             DigestError: ranges of another model.
         """
         measured = self.ranges.resolutions if isinstance(self.ranges, Calibration) else None
@@ -135,11 +143,22 @@ class Recipe:
         if not self.targets:
             raise TargetError("no target was named; use --target cpu, for example")
         self.build.check_used(self.targets)
+        self._check_centers()
         for target in self.targets:
             require_builder(target)
             self.build.check(target)
             self._check_vae(target)
             self._check_precisions(target)
+
+    def _check_centers(self) -> None:
+        centers = self.plan.activations is not Activations.PLAIN
+        if centers and not any(target.dialect.symmetric for target in self.targets):
+            named = ", ".join(str(target) for target in self.targets)
+            raise TargetError(
+                f"{self.plan.activations} activations are for targets that refuse zero points, and {named} "
+                "takes them: its activations are asymmetric already; use --activations plain, or a TensorRT "
+                "target"
+            )
 
     def _check_vae(self, target: Target) -> None:
         if target.sm == _TURING and self.choice.vae_precision != "float16":

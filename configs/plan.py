@@ -79,6 +79,11 @@ class PrecisionPlan:
         """SHA-256 of the plan's file form."""
         return sha256_of_text(self.to_yaml())
 
+    @property
+    def quantizes(self) -> bool:
+        """Whether any layer is quantized."""
+        return any(precision.quantizes_weight for precision in self.layers.values())
+
     def __getitem__(self, name: LayerName) -> Precision:
         return self.layers[name]
 

@@ -30,19 +30,23 @@ class RealizedLayer:
         precision: the plan's, whose bits are those of the grids.
         scale_type: NumPy's name of the type that stores the scales.
         clipping: how the scales of the weight are found.
+        centered: whether the input's INT8 is about its centre: quantized with a zero point, as UINT8, until
+            `mixdq.passes.center_activations` makes INT8 of it.
     """
 
     form: Form
     precision: Precision
     scale_type: str
     clipping: Clipping
+    centered: bool
 
     @classmethod
     def of(cls, plan: PrecisionPlan, layer: LayerSpec, dialect: Dialect) -> Self:
         """A layer of a plan in the graphs of a dialect."""
         precision, realization = plan[layer.name], plan.realization
         form = _usual(precision, dialect) if realization is None else realization.forms[layer.name]
-        return cls(form, precision, dialect.float_type, plan.weight_clipping)
+        centered = form.activation is ActivationFormat.INT8 and plan.centers(layer)
+        return cls(form, precision, dialect.float_type, plan.weight_clipping, centered)
 
     @property
     def weight(self) -> FormQuantizer:
@@ -56,7 +60,7 @@ class RealizedLayer:
     def _activation(self, values: Range) -> ActivationQuantizer:
         if self.form.activation is ActivationFormat.FP8:
             return fp8_quantizer(values, scale_type=self.scale_type)
-        symmetric = self.form.activation is ActivationFormat.INT8
+        symmetric = self.form.activation is ActivationFormat.INT8 and not self.centered
         bits = self.precision.activation_bits
         return activation_quantizer(values, bits, symmetric=symmetric, scale_type=self.scale_type)
 

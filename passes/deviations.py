@@ -14,6 +14,7 @@ from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
+from mixdq.passes.center_activations import uncentered, with_centers_product
 from mixdq.passes.layers import LayerNode, layer_nodes, part_names
 from mixdq.passes.precompute_bos import TOKENS_NAME, bos_constant_name
 from mixdq.passes.stored import ACTIVATION_TYPES, WEIGHT_TYPES, is_scaled_along, scale_sizes
@@ -81,7 +82,8 @@ class _Comparison:
 
     def run(self) -> Iterator[Deviation]:
         for layer in self._table:
-            form = RealizedLayer.of(self._plan, layer, self._dialect).form
+            realized = RealizedLayer.of(self._plan, layer, self._dialect)
+            form = realized.form
             for name in part_names(layer, self._plan):
                 if name not in self._nodes:
                     what = f"the graph has no node named {name}; export the model again"
@@ -90,6 +92,7 @@ class _Comparison:
                 part = self._nodes[name]
                 yield from self._weight(part, form)
                 yield from self._activation(part, form.activation)
+                yield from _centre(part, realized.centered)
                 if self._plan.takes_bos_out(layer):
                     yield from _bos(self._graph, layer, part)
         yield from self._strays()
@@ -172,13 +175,21 @@ def _form(part: LayerNode, what: str) -> Deviation:
     return Deviation(DeviationKind.FORM, part.name, what)
 
 
+def _centre(part: LayerNode, planned: bool) -> Iterator[Deviation]:
+    dequantize = produced_by(part.activation, DEQUANTIZE)
+    quantize = produced_by(dequantize.inputs[0], QUANTIZE) if dequantize is not None else None
+    value = quantize.inputs[0] if quantize is not None else None
+    if value is not None and (uncentered(value) is not value) != planned:
+        yield _form(part, f"the activation of {part.name} is {'not ' if planned else ''}about its centre")
+
+
 def _bos(graph: ir.Graph, layer: LayerSpec, part: LayerNode) -> Iterator[Deviation]:
     value: ir.Value | None = part.activation
     while (node := produced_by(value, DEQUANTIZE) or produced_by(value, QUANTIZE)) is not None:
         value = node.inputs[0]
-    if value is None or value.name != TOKENS_NAME:
+    if value is None or uncentered(value).name != TOKENS_NAME:
         yield _form(part, f"{part.name} still reads token 0 of the text embedding")
-    readers = part.node.outputs[0].consumers()
+    readers = with_centers_product(part.node).consumers()
     first = readers[0].inputs[0] if len(readers) == 1 and readers[0].op_type == "Concat" else None
     if first is None or first is not graph.initializers.get(bos_constant_name(layer.name)):
         yield _form(part, f"the output of {part.name} does not begin with its BOS constant")

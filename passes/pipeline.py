@@ -10,6 +10,7 @@ from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
+from mixdq.passes.center_activations import CenterActivationsPass
 from mixdq.passes.check_form import CheckFormPass
 from mixdq.passes.insert_qdq import InsertQdqPass
 from mixdq.passes.mend_concat import MendConcatPass
@@ -44,6 +45,8 @@ def unet_pipeline(
             SplitShortcutsPass(plan, table),
             InsertQdqPass(plan, table, ranges, dialect),
         ]
+        if dialect.symmetric:
+            steps.append(CenterActivationsPass(plan, table))
     return ir.passes.Sequential(*steps, CheckFormPass(plan, table, dialect))
 
 

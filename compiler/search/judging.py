@@ -32,6 +32,9 @@ _CODE = (
     "mixdq.export.fidelity",
     "mixdq.export.simulate",
     "mixdq.configs.quantizer",
+    "mixdq.configs.clipping",
+    "mixdq.configs.form_quantizer",
+    "mixdq.configs.realized",
 )
 """What the figures come from."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mixdq.configs.layers import LayerSpec
-from mixdq.configs.quantizer import ActivationQuantizer, quantize_weight, weight_scales
+from mixdq.configs.quantizer import ActivationQuantizer
 from mixdq.eval.compare.planned import Array, Planned
 from mixdq.passes.layers import LayerNode
 from mixdq.passes.precompute_bos import bos_constant_name
@@ -53,16 +53,23 @@ def diagnose(
         zip(parts, weights, planned.quantizers(layer), strict=True)
     ):
         part = LayerNode(node)
-        faults = [*_activation_faults(part, quantizer), *_weight_faults(part, layer, weight, planned)]
+        centered = planned.realized(layer).centered
+        faults = [
+            *_activation_faults(part, quantizer, centered=centered),
+            *_weight_faults(part, layer, weight, planned),
+        ]
         half = "" if len(parts) == 1 else f"half {index + 1} of its split: "
         found += [f"{half}{fault}" for fault in faults]
-    found += _bias_faults(parts[0], values)
+    if not planned.realized(layer).centered:  # else the centre's product is in it
+        found += _bias_faults(parts[0], values)
     if planned.plan.takes_bos_out(layer):
         found += _bos_faults(layer, graph, values, planned)
     return tuple(found) or (CONSTANTS_AS_PLANNED,)
 
 
-def _activation_faults(part: LayerNode, quantizer: ActivationQuantizer | None) -> Iterator[str]:
+def _activation_faults(
+    part: LayerNode, quantizer: ActivationQuantizer | None, *, centered: bool
+) -> Iterator[str]:
     pair = _producer(part.activation, _DEQUANTIZE)
     if (pair is not None) != (quantizer is not None):
         yield f"its input is {'' if pair else 'not '}quantized, the plan says otherwise"
@@ -77,8 +84,9 @@ def _activation_faults(part: LayerNode, quantizer: ActivationQuantizer | None) -
     if any(scale != planned for scale in scales):
         ratios = " and ".join(f"{scale / planned:.4g}" for scale in dict.fromkeys(scales))
         yield f"the scale of its input is {_both(scales)}, planned {planned:.6g} (times {ratios})"
-    if any(zero_point != quantizer.zero_point for zero_point in zero_points):
-        yield f"the zero point of its input is {_both(zero_points)}, planned {quantizer.zero_point}"
+    wanted = 0 if centered else quantizer.zero_point
+    if any(zero_point != wanted for zero_point in zero_points):
+        yield f"the zero point of its input is {_both(zero_points)}, planned {wanted}"
 
 
 def _parameters(quantize: ir.Node, dequantize: ir.Node, index: int) -> list[float]:
@@ -105,22 +113,25 @@ def _weight_faults(part: LayerNode, layer: LayerSpec, weight: Array, planned: Pl
         yield from _float_faults("its weight", _constant(part.weight), wanted)
         return
     stored, scale = _constant(node.inputs[0]), _constant(node.inputs[1])
-    scales = weight_scales(
-        wanted, precision.weight_bits, axis=part.channel_axis, scale_type=planned.dialect.float_type
-    )
-    integers = quantize_weight(wanted, scales, precision.weight_bits, axis=part.channel_axis)
+    quantizer = planned.realized(layer).weight
+    scales = quantizer.scales(wanted, outputs=part.channel_axis)
+    numbers = quantizer.quantize(wanted, scales, outputs=part.channel_axis)
     if scale is None or scale.shape != scales.shape:
-        yield f"the scale of its weight is no constant of {scales.size} channels"
+        yield f"the scale of its weight is no constant of {scales.size} {_sharing(scales)}"
     elif (wrong := np.flatnonzero(_apart(scale, scales))).size:
-        ratio = float(scale[wrong[0]]) / float(scales[wrong[0]])
+        ratio = float(scale.flat[wrong[0]]) / float(scales.flat[wrong[0]])
         yield (
-            f"the scale of its weight deviates in {_channels(wrong, scales.size)}: times {ratio:.4g} in "
-            f"channel {wrong[0]}"
+            f"the scale of its weight deviates in {_which(wrong, scales)}: times {ratio:.4g} in "
+            f"{_sharing(scales).removesuffix('s')} {wrong[0]}"
         )
-    if stored is None or stored.shape != integers.shape:
-        yield f"its weight is no constant of the shape {integers.shape}"
-    elif changed := int((stored != integers).sum()):
-        yield f"{changed} of {integers.size} integers of its weight are others than planned"
+    if stored is None or stored.shape != numbers.shape:
+        yield f"its weight is no constant of the shape {numbers.shape}"
+    elif changed := int((stored.astype(np.float32) != numbers.astype(np.float32)).sum()):
+        yield f"{changed} of {numbers.size} integers of its weight are others than planned"
+
+
+def _sharing(scales: Array) -> str:
+    return "channels" if scales.ndim == 1 else "blocks" if scales.ndim else "tensors"
 
 
 def _bias_faults(node: ir.Node, values: LayerValues) -> Iterator[str]:
@@ -157,11 +168,11 @@ def _apart(found: Array, wanted: Array) -> Array:
     return ~np.isclose(found.astype(np.float64), wanted.astype(np.float64), rtol=FLOAT_TOLERANCE, atol=0)
 
 
-def _channels(wrong: Array, count: int) -> str:
-    if wrong.size == count:
-        return f"all {count} channels"
-    few = ", ".join(str(channel) for channel in wrong[:5])
-    return f"{wrong.size} of {count} channels ({few}{', …' if wrong.size > 5 else ''})"
+def _which(wrong: Array, scales: Array) -> str:
+    if wrong.size == scales.size:
+        return f"all {scales.size} {_sharing(scales)}"
+    few = ", ".join(str(index) for index in wrong[:5])
+    return f"{wrong.size} of {scales.size} {_sharing(scales)} ({few}{', …' if wrong.size > 5 else ''})"
 
 
 def _constant(value: ir.Value | None) -> Array | None:

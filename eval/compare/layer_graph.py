@@ -15,6 +15,7 @@ from mixdq.compiler.unet_session import Array, feeds, open_session
 from mixdq.configs.errors import GraphError
 from mixdq.configs.layers import LayerSpec
 from mixdq.eval.compare.planned import Planned
+from mixdq.passes.center_activations import uncentered, with_centers_product
 from mixdq.passes.layers import part_names
 from mixdq.passes.precompute_bos import TEXT_INPUT
 
@@ -133,6 +134,8 @@ class LayerGraphs:
         if plan.takes_bos_out(layer):
             return self._node(f"{layer.name}.with_bos").outputs[0]
         node = self._node(layer.name)
+        if (whole := with_centers_product(node)) is not node.outputs[0]:
+            return whole
         added = [user for user in node.outputs[0].consumers() if user.op_type == "Add"]
         return added[0].outputs[0] if node.op_type == "MatMul" and layer.has_bias else node.outputs[0]
 
@@ -155,4 +158,4 @@ def source_of(node: ir.Node) -> ir.Value:
     ):
         value = producer.inputs[0]
     assert value is not None
-    return value
+    return uncentered(value)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.quantizer import ActivationQuantizer, activation_quantizers
+from mixdq.configs.quantizer import ActivationQuantizer
 from mixdq.configs.ranges import RangeTable
+from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
 
 Array = npt.NDArray[Any]
@@ -37,5 +38,8 @@ class Planned:
         precision = self.plan[layer.name]
         if self.ranges is None or not precision.quantizes_activation:
             return (None, None) if self.plan.splits(layer) else (None,)
-        ranges = self.ranges.input_ranges(layer, self.plan)
-        return activation_quantizers(ranges, precision.activation_bits, self.dialect)
+        return self.realized(layer).activations(self.ranges.input_ranges(layer, self.plan))
+
+    def realized(self, layer: LayerSpec) -> RealizedLayer:
+        """How a layer is written."""
+        return RealizedLayer.of(self.plan, layer, self.dialect)

@@ -10,7 +10,8 @@ from mixdq.compiler.options import calibration_of
 from mixdq.compiler.recipe import Calibration, Recipe, Uniform
 from mixdq.configs.errors import TargetError
 from mixdq.configs.model_choice import ModelChoice, VaePrecision
-from mixdq.configs.precision import FP16
+from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.quantizing import Activations
 from mixdq.configs.target import Layout, Target
 from mixdq.export.source import SourceModel, open_architecture
 
@@ -47,6 +48,19 @@ def test_an_option_of_tensorrt_alone_is_refused_without_a_target_of_its(
     recipe.check(source)
     with pytest.raises(TargetError, match=rf"{named} is for TensorRT's engines.*leave {named} out"):
         replace(recipe, build=options).check(source)
+
+
+def test_centres_are_refused_where_all_targets_take_zero_points(recipe: Recipe, source: SourceModel) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    plan = Uniform(
+        Precision(8, 8), (), (), bos_aware=True, split_shortcuts=True, activations=Activations.CENTERED
+    )
+    both = (Target.parse("cpu"), Target.parse("rtx:sm89"))
+    replace(recipe, plan=plan, targets=both).check(source)
+    with pytest.raises(
+        TargetError, match=r"centered activations .* and cpu takes them: .*--activations plain"
+    ):
+        replace(recipe, plan=plan).check(source)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

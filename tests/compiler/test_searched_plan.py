@@ -21,6 +21,7 @@ from mixdq.configs.errors import DigestError, PlanError, TargetError
 from mixdq.configs.layers import Group, LayerName, LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Operand, SensitivityTable
 from mixdq.configs.target import Target
 
@@ -86,6 +87,47 @@ def _solved(words: PlanWords, model: ModelIdentity) -> PrecisionPlan:
     plan = words.choose(model, CPU).plan
     assert isinstance(plan, PrecisionPlan)
     return plan
+
+
+# Clipping and centres.
+
+
+def test_clipping_and_centres_are_added_to_any_plan(
+    tmp_path: Path, search: Path, emoji_layers: LayerTable
+) -> None:
+    given = replace(NO_WORDS, weight_clipping=Clipping.MSE, activations=Activations.CENTERED)
+    chosen = given.choose(emoji_layers.model, CPU)
+    assert isinstance(chosen.plan, PrecisionPlan)
+    assert chosen.words.endswith(", weight clipping mse, activations centered")
+    plain = _solved(NO_WORDS, emoji_layers.model)
+    same = replace(plain, weight_clipping=Clipping.MSE, activations=Activations.CENTERED)
+    assert chosen.plan == same
+
+    uniform = replace(given, uniform=True).choose(emoji_layers.model, CPU).plan
+    assert isinstance(uniform, Uniform)
+    assert uniform.weight_clipping is Clipping.MSE
+
+    chosen.plan.write(tmp_path / "plan.yaml")
+    file = replace(NO_WORDS, file=tmp_path / "plan.yaml")
+    assert _solved(file, emoji_layers.model) == same  # the file's own, unless others are given
+    other = replace(file, weight_clipping=Clipping.MINMAX, activations=Activations.PLAIN)
+    assert _solved(other, emoji_layers.model).digest == plain.digest
+
+
+def test_a_uniform_plan_is_made_with_its_clipping_and_centres(emoji_layers: LayerTable) -> None:
+    plain = Uniform(Precision(4, 8), (), (), bos_aware=True, split_shortcuts=True)
+    chosen = replace(plain, weight_clipping=Clipping.MSE, activations=Activations.CENTERED)
+    made = chosen.for_layers(emoji_layers)
+    assert (made.weight_clipping, made.activations) == (Clipping.MSE, Activations.CENTERED)
+    assert made.layers == plain.for_layers(emoji_layers).layers
+
+
+def test_clipping_of_a_plan_that_quantizes_nothing_is_refused(emoji_layers: LayerTable) -> None:
+    words = replace(NO_WORDS, weight_bits=16, activation_bits=16, weight_clipping=Clipping.MSE)
+    with pytest.raises(
+        PlanError, match="this plan quantizes none; leave them out, or give fewer bits than 16"
+    ):
+        words.choose(emoji_layers.model, CPU)
 
 
 # Where a search ships.

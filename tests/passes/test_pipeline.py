@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import onnx_ir as ir
 import pytest
 
 from mixdq.configs.errors import MixdqError
+from mixdq.configs.quantizing import Activations
+from mixdq.configs.sqnr import sqnr_db
 from mixdq.configs.target import Dialect
+from mixdq.passes.deviations import deviations
 from mixdq.passes.errors import GraphFormError
 from mixdq.passes.pipeline import apply, component_pipeline, resolution_pipeline, unet_pipeline
 
@@ -29,6 +33,17 @@ unet (float[1,4,3] encoder_hidden_states, float[1,2,"2*h","2*w"] p, float[1,1,"2
     ["conv_out"] noise = Conv (short, val_4)
 }}"""
 _BOS = (800.0, 1.0, -2.0)
+
+
+def _half() -> ir.Model:
+    """The model in FP16, as it is exported."""
+    model = ir.from_onnx_text(_TEXT)
+    made = (value for node in model.graph for value in node.outputs)
+    for value in (*model.graph.inputs, *made, *model.graph.initializers.values()):
+        value.dtype = ir.DataType.FLOAT16
+        if value.const_value is not None:
+            value.const_value = ir.tensor(value.const_value.numpy().astype(np.float16), name=value.name)
+    return model
 
 
 def _feeds(height: int, width: int) -> dict[str, Any]:
@@ -57,6 +72,50 @@ def test_the_whole_pipeline_quantizes_as_planned_at_every_size(
         for found, wanted in zip(run_graph(model, _feeds(height, width)), expected, strict=True):
             error = np.abs(found - wanted).max() / np.abs(wanted).max()
             assert error < 0.02
+
+
+def test_centered_activations_are_the_asymmetric_ones_of_other_targets(
+    make_table: Make, make_plan: Make, make_ranges: Make, run_graph: Make
+) -> None:
+    """With BOS constants and halves of a shortcut; the graph is FP16, its input that of the FP32 one."""
+    table = make_table(_SHAPES, conv_shortcut=2)
+    others = {_SHORTCUT: ((-0.3, 1), (-20, 5)), "conv_out": ((-140, 90),)}
+    ranges = make_ranges(table, (-0.2, 1), others, bos=_BOS)
+    feeds = _feeds(2, 4)
+    outputs = {}
+    for dialect, activations in (
+        (Dialect.ORT, Activations.PLAIN),
+        (Dialect.TENSORRT, Activations.CENTERED),
+        (Dialect.TENSORRT, Activations.PLAIN),
+    ):
+        model = ir.from_onnx_text(_TEXT) if dialect is Dialect.ORT else _half()
+        plan = replace(make_plan(table, "W8A8"), activations=activations)
+        apply(unet_pipeline(plan, table, ranges, dialect), model)
+        apply(resolution_pipeline({"p": (1, 2, 2, 4), "q": (1, 1, 2, 4)}), model)
+        typed = {name: array.astype(dialect.float_type) for name, array in feeds.items()}
+        outputs[dialect, activations] = [one.astype(np.float32) for one in run_graph(model, typed)]
+    asymmetric, centered, symmetric = outputs.values()
+    for index in (0, 1):
+        # The product of token 0 is the same constant in all of them.
+        parts = [found[index][:, 1:] if index == 0 else found[index] for found in (asymmetric, centered)]
+        assert sqnr_db(parts[1], parts[0]) > 40
+    assert sqnr_db(symmetric[1], asymmetric[1]) < 40
+
+
+@pytest.mark.parametrize(("asked", "made"), [("centered", "plain"), ("plain", "centered")])
+def test_a_graph_whose_centres_are_not_as_planned_is_refused(
+    make_table: Make, make_plan: Make, make_ranges: Make, asked: str, made: str
+) -> None:
+    table = make_table(_SHAPES, conv_shortcut=2)
+    plan, ranges = make_plan(table, "W8A8"), make_ranges(table, (-0.2, 1), bos=_BOS)
+    asking, making = (replace(plan, activations=Activations(name)) for name in (asked, made))
+    model = _half()
+    apply(unet_pipeline(making, table, ranges, Dialect.TENSORRT), model)
+    found = [each.what for each in deviations(model.graph, asking, table, Dialect.TENSORRT)]
+    word = "not " if asked == "centered" else ""
+    assert f"the activation of conv_out is {word}about its centre" in found
+    assert len(found) == 4  # the shortcut has two halves
+    assert not list(deviations(model.graph, making, table, Dialect.TENSORRT))
 
 
 def test_a_floating_point_plan_needs_no_ranges(make_table: Make, make_plan: Make, run_graph: Make) -> None:
