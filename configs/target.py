@@ -102,10 +102,10 @@ class Target:
         return Dialect.ORT if self.backend is Backend.CPU else Dialect.TENSORRT
 
     def holds(self, precision: Precision) -> bool:
-        """Whether a layer of this precision runs as it is written.
+        """Whether a layer runs so in a plan that was made legal for no target.
 
-        Weights of 2 to 8 bits are held in INT8; activations are 8 bits or floating point. FP8 is not
-        built yet.
+        Weights of 2 to 8 bits are held in INT8; activations are 8 bits or floating point. What a target has
+        beyond that, four bits packed and FP8, is in plans that were made legal for it.
         """
         return not precision.floating and precision.activation_bits in (8, 16)
 
@@ -117,10 +117,13 @@ class Target:
                 another target.
         """
         check_realization(plan, str(self))
+        if plan.realization is not None:
+            return
         refused: list[LayerName] = [name for name, bits in plan.layers.items() if not self.holds(bits)]
         if refused:
             raise TargetError(
                 f"{self} can't hold {plan[refused[0]]} of {refused[0]} (of {len(refused)} layers): it holds "
                 "weights of 2 to 8 bits in INT8 and activations of 8 bits, or floating point; "
-                "choose --activation-bits 8 or 16, or change these layers in the plan"
+                "choose --activation-bits 8 or 16, change these layers in the plan, or make it legal for the "
+                "target's own forms (`mixdq-compile legalize`)"
             )

@@ -65,17 +65,14 @@ def test_a_plan_in_forms_that_are_not_written_yet_is_refused(table: LayerTable) 
     check_realization(_plan(table), "cpu")
     name = LayerName("conv_in")
     assert plan.realization is not None
-    four_bits = replace(
+    one_scale = replace(
         plan,
-        layers={**plan.layers, name: Precision(4, 16)},
         realization=replace(
-            plan.realization, forms={**plan.realization.forms, name: Form.parse("int4:channel/float")}
+            plan.realization, forms={**plan.realization.forms, name: Form.parse("int8:tensor/int8")}
         ),
     )
-    with pytest.raises(
-        TargetError, match=r"int4:channel/float of conv_in \(of 1 layers\), which mixdq can't"
-    ):
-        check_realization(four_bits, "rtx:sm89")
+    with pytest.raises(TargetError, match=r"int8:tensor/int8 of conv_in \(of 1 layers\), which mixdq can't"):
+        check_realization(one_scale, "rtx:sm89")
     with pytest.raises(TargetError, match="made legal for rtx:sm89, not for cpu"):
         check_realization(plan, "cpu")
 

@@ -74,7 +74,7 @@ def test_targets_as_records_name_each_target_kind_and_form(command: Command) -> 
         "form": "int4:channel/int8",
         "precision": "W4A8",
         "legal": True,
-        "written": False,
+        "written": True,
         "reason": "",
         "source": "probed",
         "what": "TensorRT for RTX 1.7.1",
@@ -123,15 +123,16 @@ def test_legalize_prints_the_changes_and_writes_the_plan(command: Command, files
     words = ("legalize", files / "w4a8.yaml", "--layers", files / "layers.json", "--target", "rtx:sm89")
     code, out, _ = command(*words, "--out", files / "legal.yaml")
     assert code == 0
-    assert "8 of 8 layers change for rtx:sm89" in out
-    assert "mixdq does not write int4:channel/int8 of a linear layer yet" in out
+    assert "3 of 8 layers change for rtx:sm89" in out
+    assert "rtx:sm89 takes no int4:channel/int8 of a convolution" in out
+    assert "layers by form: int4:channel/int8 5, int4:channel/float 3" in out
     plan = PrecisionPlan.read(files / "legal.yaml")
-    assert set(plan.layers.values()) == {Precision(8, 8)}
+    assert set(plan.layers.values()) == {Precision(4, 8), Precision(4, 16)}
     assert plan.realization is not None
     assert "activations on rtx:sm89 are symmetric" in out
     assert "not tried" not in out
-    _, out, _ = command(*words, "--unwritten")
-    assert "layers by form: int4:channel/int8 5, int4:channel/float 3" in out
+    _, out, _ = command(*words[:-1], "cpu", "--block", 32, "--unwritten")
+    assert "int4:block128/uint8 1" in out
     _, out, _ = command(*words[:-1], "tensorrt:sm90")
     assert "read in documents, not tried: TensorRT, working with quantized types: INT8 activations" in out
     assert "symmetric" not in command(*words[:-1], "cpu")[1]
@@ -145,7 +146,9 @@ def test_what_legalize_can_not_do_is_refused(command: Command, files: Path, laye
         assert code == 2
         return text
 
-    assert "does not run 8 layers as the plan asks: conv_in (W4A8: " in error("w4a8.yaml", "cpu", "--strict")
+    assert "does not run 8 layers as the plan asks: conv_in (W4A8: " in error(
+        "w4a8.yaml", "rtx:sm75", "--strict"
+    )
     assert "the nearest is tensorrt:sm90" in error("w4a8.yaml", "tensorrt:sm91")
     assert "blocks of 16 weights are none" in error("w4a8.yaml", "cpu", "--block", 16)
     _write(layers, FP8, files / "fp8.yaml")

@@ -130,10 +130,11 @@ def test_a_legal_plan_is_left_alone_and_named_after_its_target(layers: LayerTabl
 
 def test_two_bits_become_what_is_written_today_and_what_the_target_would_take(layers: LayerTable) -> None:
     plan = _plan(layers, Precision(2, 8))
-    today = legalize(plan, layers, _rules(unwritten=False))
-    assert set(today.plan.layers.values()) == {Precision(8, 8)}
+    today = legalize(plan, layers, _rules("cpu", unwritten=False))
+    assert set(today.plan.layers.values()) == {Precision(4, 8)}
     assert len(today.changes) == len(layers)
-    later = legalize(plan, layers, _rules())
+    assert set(legalize(plan, layers, _rules("cpu")).plan.layers.values()) == {Precision(2, 16)}
+    later = legalize(plan, layers, _rules(unwritten=False))
     assert later.plan[_TO_Q] == Precision(4, 8)
     # A convolution has four-bit weights with a float activation alone, which are fewer bytes than eight bits.
     assert later.plan[_CONV_IN] == Precision(4, 16)
@@ -146,8 +147,8 @@ def test_changes_say_why(layers: LayerTable) -> None:
 
     assert reasons(Precision(5, 8), _rules()) == {"no back end stores weights of 5 bits"}
     assert reasons(Precision(8, 4), _rules()) == {"no back end takes activations of 4 bits"}
-    assert reasons(Precision(4, 16), _rules(unwritten=False)) == {
-        f"mixdq does not write int4:channel/float of a {kind} yet" for kind in ("linear layer", "convolution")
+    assert reasons(Precision(2, 16), _rules("cpu", unwritten=False)) == {
+        f"mixdq does not write int2:channel/float of a {kind} yet" for kind in ("linear layer", "convolution")
     }
     assert reasons(Precision(4, 8), _rules("rtx:sm75")) == {
         f"rtx:sm75 takes no int4:channel/int8 of a {kind}: the model contains HW-specific datatypes: int4"
@@ -205,7 +206,7 @@ def test_fp8_is_answered_by_itself_alone(layers: LayerTable) -> None:
     with pytest.raises(TargetError, match=r"rtx:sm80 has nothing that answers FP8.*conv_in \(of 1 layers\)"):
         legalize(plan, layers, _rules("rtx:sm80"))
     with pytest.raises(TargetError, match="mixdq does not write fp8:tensor/fp8 of a convolution yet"):
-        legalize(plan, layers, _rules(unwritten=False))
+        legalize(plan, layers, _rules("cpu", unwritten=False))
 
 
 def test_a_back_end_that_is_not_built_answers_nothing(layers: LayerTable) -> None:
@@ -220,10 +221,11 @@ def test_a_plan_that_is_legal_elsewhere_is_refused(layers: LayerTable) -> None:
 
 
 def test_what_is_not_written_is_made_legal_again_for_what_is(layers: LayerTable) -> None:
-    later = legalize(_plan(layers, Precision(4, 16)), layers, _rules(block=64)).plan
-    assert legalize(later, layers, _rules(block=64)).plan == later
-    today = legalize(later, layers, _rules(unwritten=False))
-    assert set(today.plan.layers.values()) == {Precision(8, 16)}
+    later = legalize(_plan(layers, Precision(2, 16)), layers, _rules("cpu")).plan
+    assert legalize(later, layers, _rules("cpu")).plan == later
+    today = legalize(later, layers, _rules("cpu", unwritten=False))
+    assert set(later.layers.values()) == {Precision(2, 16)}
+    assert set(today.plan.layers.values()) == {Precision(4, 16)}
 
 
 def test_a_plan_of_another_model_is_refused(layers: LayerTable) -> None:
