@@ -8,7 +8,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from mixdq.configs.console import run_app, stdout_console
-from mixdq.eval import cli_ablation, cli_compare, cli_images, cli_prediction, cli_quality, cli_speed
+from mixdq.eval import (
+    cli_ablation,
+    cli_compare,
+    cli_forms,
+    cli_images,
+    cli_prediction,
+    cli_quality,
+    cli_speed,
+)
 
 app = typer.Typer(
     name="mixdq-eval",
@@ -17,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (cli_images, cli_quality, cli_speed, cli_compare, cli_ablation, cli_prediction):
+for part in (cli_images, cli_quality, cli_speed, cli_compare, cli_ablation, cli_prediction, cli_forms):
     app.add_typer(part.app)
 
 
