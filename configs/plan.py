@@ -110,7 +110,8 @@ class PrecisionPlan:
         """Refuses a plan that is not total over a model's layers, or was made for another model.
 
         Raises:
-            PlanError: layers are missing or unknown; the first ten are named.
+            PlanError: layers are missing or unknown; the first ten are named. Or a block of the realization
+                does not divide a layer's inputs.
             DigestError: same names, but another architecture or other weights.
         """
         own, model = set(self.layers), set(table.by_name)
@@ -133,6 +134,13 @@ class PrecisionPlan:
             raise DigestError(
                 f"the plan was searched on other weights (model {self.model_digest[:12]}) than those of "
                 f"{table.model.name} (model {table.model.digest[:12]}); search again on this model"
+            )
+        forms = {} if self.realization is None else self.realization.forms
+        if unfit := [name for name, form in forms.items() if not form.fits(table[name])]:
+            raise PlanError(
+                f"the {table[unfit[0]].weight_shape[1]} inputs of {unfit[0]} (of {len(unfit)} layers) don't "
+                f"divide into the blocks of {forms[unfit[0]]}; make the plan legal again with "
+                "`mixdq-compile legalize`"
             )
 
     def check_target(self, target: str) -> None:

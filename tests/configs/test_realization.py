@@ -80,3 +80,17 @@ def test_a_plan_in_forms_that_are_not_written_yet_is_refused(table: LayerTable) 
 def test_a_realization_for_no_target_is_refused(table: LayerTable) -> None:
     with pytest.raises(TargetError, match="the nearest is rtx:sm89"):
         check_realization(_realized(table, "rtx:sm90"), "rtx:sm90")
+
+
+def test_blocks_that_do_not_divide_a_layers_inputs_are_refused_by_its_name(table: LayerTable) -> None:
+    plan = uniform_plan(table, Precision(4, 16), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
+    forms = {layer.name: Form.parse("int4:channel/float") for layer in table}
+    replace(plan, realization=Realization("rtx:sm89", forms)).check(table)
+    name = LayerName("conv_in")
+    blocks = {**forms, name: Form.parse("int4:block32/float")}
+    inputs = table[name].weight_shape[1]
+    with pytest.raises(
+        PlanError,
+        match=rf"the {inputs} inputs of conv_in \(of 1 layers\) .* blocks of int4:block32/float; make",
+    ):
+        replace(plan, realization=Realization("rtx:sm89", blocks)).check(table)
