@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -36,8 +37,8 @@ class CenterActivationsPass(ir.passes.InPlacePass):
     In the graph's own type c is rounded; bias and difference take the same rounded c, so that what is left is
     that of x - c, below a sixteenth of a step in FP16, and the bias's own.
 
-    Added: a Sub for each pair, a Pad and a pair for each padded convolution, and an Add for each MatMul
-    without a bias.
+    Added: a Sub for each pair, a Pad for each input of padded convolutions, whose pair is then none of the
+    others', and an Add for each MatMul without a bias.
     """
 
     def __init__(self, plan: PrecisionPlan, table: LayerTable) -> None:
@@ -82,7 +83,7 @@ def with_centers_product(node: ir.Node) -> ir.Value:
 
 
 def nodes_of_centers(graph: Iterable[ir.Node]) -> Mapping[str, int]:
-    """How many nodes of each type the pass added to a graph, beside pairs of padded convolutions."""
+    """How many nodes of each type the pass added to a graph, beside pairs for padded convolutions."""
     endings = {"Sub": f".input{CENTERED}", "Pad": f".input{_PADDED}", "Add": CENTERED}
     return {
         op_type: sum(node.op_type == op_type and (node.name or "").endswith(ending) for node in graph)
@@ -108,6 +109,25 @@ def _dequantize(part: LayerNode) -> ir.Node:
     return node
 
 
+@dataclass(frozen=True, slots=True)
+class _Centre:
+    """What is subtracted from `source`, and the constants of the pairs behind it; new nodes go before one."""
+
+    source: ir.Value
+    scale: ir.Value
+    zero: ir.Value
+    constant: ir.Value
+    before: ir.Node
+
+    @property
+    def value(self) -> float:
+        return float(constant_array(self.constant))
+
+    @property
+    def dtype(self) -> ir.DataType:
+        return ir.DataType.from_numpy(constant_array(self.scale).dtype)
+
+
 def _center(graph: ir.Graph, dequantize: ir.Node, readers: list[LayerNode]) -> None:
     others = set(dequantize.outputs[0].consumers()) - {reader.node for reader in readers}
     if others:
@@ -117,72 +137,67 @@ def _center(graph: ir.Graph, dequantize: ir.Node, readers: list[LayerNode]) -> N
         )
     quantize = _some(dequantize.inputs[0]).producer()
     assert quantize is not None
-    source, scale, zero_point = (_some(value) for value in quantize.inputs[:3])
-    steps = constant_array(scale)
-    # Rounded to the graph's type before anything is made of it.
-    centre = ((_MIDDLE - int(constant_array(zero_point))) * steps.astype(np.float64)).astype(steps.dtype)
-    name = f"{readers[0].name}.input"
-    constant = add_initializer(graph, f"{name}.center", centre)
-    zero = add_initializer(graph, f"{name}{CENTERED}.zero_point", np.zeros((), np.int8))
-    dtype = ir.DataType.from_numpy(steps.dtype)
-
-    def subtracted(value: ir.Value, name: str) -> ir.Value:
-        node = new_node("Sub", f"{name}{CENTERED}", [value, constant], dtype=dtype, shape=value.shape)
-        graph.insert_before(quantize, node)
-        return pair(node.outputs[0], name)
-
-    def pair(value: ir.Value, name: str) -> ir.Value:
-        name = f"{name}{CENTERED}"
-        integers = new_node(
-            "QuantizeLinear",
-            f"{name}.quantized",
-            [value, scale, zero],
-            dtype=ir.DataType.INT8,
-            shape=value.shape,
-        )
-        real = new_node(
-            "DequantizeLinear",
-            f"{name}.dequantized",
-            [integers.outputs[0], scale, zero],
-            dtype=dtype,
-            shape=value.shape,
-        )
-        graph.insert_before(quantize, [integers, real])
-        return real.outputs[0]
-
-    plain: ir.Value | None = None
+    centre = _centre(graph, quantize, f"{readers[0].name}.input")
+    made: dict[tuple[int, ...], ir.Value] = {}
     for reader in readers:
-        if _pads(reader):
-            own = f"{reader.name}.input"
-            activation = subtracted(_padded(graph, quantize, reader, source, own), own)
-        else:
-            if plain is None:
-                plain = subtracted(source, name)
-            activation = plain
-        reader.node.replace_input_with(0, activation)
-        add_to_bias(graph, reader, float(centre) * weight_sums(reader), dtype)
+        pads, name = _pads(reader), f"{reader.name}.input"
+        if pads not in made:
+            made[pads] = _quantized(graph, centre, _padded(graph, centre, pads, name), name)
+        if pads:
+            reader.node.attributes["pads"] = ir.AttrInt64s("pads", [0] * len(pads))
+        reader.node.replace_input_with(0, made[pads])
+        add_to_bias(graph, reader, centre.value * weight_sums(reader), centre.dtype)
+    zero_point = _some(quantize.inputs[2])
     graph.remove([dequantize, quantize], safe=True)
     drop_unused(graph, zero_point)
 
 
-def _padded(graph: ir.Graph, before: ir.Node, layer: LayerNode, source: ir.Value, name: str) -> ir.Value:
-    """The input with its zeros around it; the convolution then adds none."""
-    begins, ends = np.split(np.asarray(_pads(layer), dtype=np.int64), 2)
+def _centre(graph: ir.Graph, quantize: ir.Node, name: str) -> _Centre:
+    source, scale, zero_point = (_some(value) for value in quantize.inputs[:3])
+    steps, point = constant_array(scale), int(constant_array(zero_point))
+    # Rounded to the graph's type before anything is made of it.
+    centre = ((_MIDDLE - point) * steps.astype(np.float64)).astype(steps.dtype)
+    constant = add_initializer(graph, f"{name}.center", centre)
+    zero = add_initializer(graph, f"{name}{CENTERED}.zero_point", np.zeros((), np.int8))
+    return _Centre(source, scale, zero, constant, quantize)
+
+
+def _quantized(graph: ir.Graph, centre: _Centre, value: ir.Value, name: str) -> ir.Value:
+    """A value without its centre, through a pair about zero."""
+    name, shape, parameters = f"{name}{CENTERED}", value.shape, [centre.scale, centre.zero]
+    difference = new_node("Sub", name, [value, centre.constant], dtype=centre.dtype, shape=shape)
+    integers = new_node(
+        "QuantizeLinear",
+        f"{name}.quantized",
+        [difference.outputs[0], *parameters],
+        dtype=ir.DataType.INT8,
+        shape=shape,
+    )
+    real = new_node(
+        "DequantizeLinear",
+        f"{name}.dequantized",
+        [integers.outputs[0], *parameters],
+        dtype=centre.dtype,
+        shape=shape,
+    )
+    graph.insert_before(centre.before, [difference, integers, real])
+    return real.outputs[0]
+
+
+def _padded(graph: ir.Graph, centre: _Centre, pads: tuple[int, ...], name: str) -> ir.Value:
+    """The input with its zeros around it, of which a convolution then adds none."""
+    source = centre.source
+    if not pads:
+        return source
+    begins, ends = np.split(np.asarray(pads, dtype=np.int64), 2)
     none = np.zeros(2, np.int64)  # before and behind: batch and channels
-    pads = add_initializer(graph, f"{name}.pads", np.concatenate([none, begins, none, ends]))
-    assert source.dtype is not None
+    sides = add_initializer(graph, f"{name}.pads", np.concatenate([none, begins, none, ends]))
     shape = source.shape
     if shape is not None:
-        sizes = list(shape)
         more = [0, 0, *(int(a + b) for a, b in zip(begins, ends, strict=True))]
-        grown = [
-            size + extra if isinstance(size, int) else None if extra else size
-            for size, extra in zip(sizes, more, strict=True)
-        ]
-        shape = ir.Shape(grown)
-    node = new_node("Pad", f"{name}{_PADDED}", [source, pads], dtype=source.dtype, shape=shape)
-    graph.insert_before(before, node)
-    layer.node.attributes["pads"] = ir.AttrInt64s("pads", [0] * (len(begins) * 2))
+        shape = ir.Shape([size + extra for size, extra in zip(shape, more, strict=True)])
+    node = new_node("Pad", f"{name}{_PADDED}", [source, sides], dtype=centre.dtype, shape=shape)
+    graph.insert_before(centre.before, node)
     return node.outputs[0]
 
 

@@ -21,6 +21,7 @@ from mixdq.configs.target import Dialect
 from mixdq.passes.center_activations import CenterActivationsPass, nodes_of_centers, uncentered
 from mixdq.passes.errors import GraphFormError
 from mixdq.passes.insert_qdq import InsertQdqPass
+from mixdq.passes.pipeline import apply, resolution_pipeline
 
 Make = Callable[..., Any]
 Arrays = list[Any]
@@ -173,6 +174,46 @@ def test_the_centre_and_a_bias_by_hand(make_table: Make, make_plan: Make, make_r
     assert constants["one.bias.centered"] is not None
     assert constants["one.bias.centered"].numpy().tolist() == [12905]
     assert "bias" not in constants
+
+
+def test_a_padded_input_has_a_size_wherever_the_picture_has_one(
+    make_table: Make, make_plan: Make, make_ranges: Make, run_graph: Make
+) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    g (float[1,1,"2*h","2*w"] x) => (float[1,1,"2*h","2*w"] y) <float[1,1,3,3] w = {1,2,3,4,5,6,7,8,9}>
+    { ["one"] y = Conv <pads = [1,1,1,1]> (x, w) }"""
+    table = make_table({"one": (1, 1, 3, 3)})
+    plan = replace(make_plan(table, "W8A8"), activations=Activations.CENTERED_PADDED)
+    x = np.random.default_rng(0).uniform(-1, 2, (1, 1, 4, 6)).astype(np.float32)
+    found = []
+    for centers in (False, True):
+        model = ir.from_onnx_text(text)
+        InsertQdqPass(plan, table, make_ranges(table), Dialect.ORT)(model)
+        if centers:
+            CenterActivationsPass(plan, table)(model)
+            assert nodes_of_centers(model.graph) == {"Sub": 1, "Pad": 1, "Add": 0}
+        apply(resolution_pipeline({"x": (1, 1, 4, 6)}), model)
+        found += run_graph(model, {"x": x})
+        pairs = [node for node in model.graph if node.op_type == "DequantizeLinear" and len(node.inputs) == 3]
+        assert [list(node.outputs[0].shape or ()) for node in pairs] == [
+            [1, 1, 6, 8] if centers else [1, 1, 4, 6]
+        ]
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-4)
+
+
+def test_readers_with_and_without_padding_have_pairs_of_their_own(
+    table: LayerTable, planned: Make, make_ranges: Make
+) -> None:
+    """All convolutions read one tensor in one range: `kernel` stands before `point` in the table."""
+    plan = planned(Activations.CENTERED_PADDED)
+    backwards = replace(table, layers=table.layers[::-1])
+    model = _quantized(backwards, plan, make_ranges(table, _RANGE), "float64")
+    expected = _exact(model)
+    CenterActivationsPass(plan, backwards)(model)
+    names = [value.name for node in model.graph for value in node.outputs]
+    assert len(set(names)) == len(names)
+    for found, wanted in zip(_exact(model), expected, strict=True):
+        assert sqnr_db(found, wanted) > 190
 
 
 def test_a_plan_that_centers_nothing_leaves_the_graph(
