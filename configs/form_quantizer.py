@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mixdq.configs.clipping import least_error_scales
+from mixdq.configs.clipping import Rounder, least_error_scales, nearest_even, rounded
 from mixdq.configs.errors import PlanError
 from mixdq.configs.form import Form, Granularity, WeightFormat
 from mixdq.configs.quantizer import (
     FloatArray,
     Grid,
     IntArray,
-    quantize,
     quantize_e4m3,
     scales_for,
 )
@@ -73,10 +72,31 @@ class FormQuantizer:
             return least_error_scales(groups, self.grid, scale_type=self.scale_type).reshape(sizes)
         return scales_for(np.abs(groups).max(axis=1), self.grid, self.scale_type).reshape(sizes)
 
-    def quantize(self, weight: FloatArray, scales: FloatArray, *, outputs: int) -> IntArray | Float32Array:
-        """The numbers that are stored, of the weight's shape: INT8, or FP32 ones that E4M3 has."""
+    def quantize(
+        self,
+        weight: FloatArray,
+        scales: FloatArray,
+        *,
+        outputs: int,
+        layer: str = "",
+        rounder: Rounder = nearest_even,
+    ) -> IntArray | Float32Array:
+        """The numbers that are stored, of the weight's shape: INT8, or FP32 ones that E4M3 has.
+
+        Args:
+            weight: what is quantized.
+            scales: that `scales` gave.
+            outputs: the axis of the outputs.
+            layer: whose weight, for the rounder.
+            rounder: chooses integers; numbers of E4M3 are always the nearest.
+
+        Raises:
+            GraphError: the rounder gave something else than integers of the grid.
+        """
         spread = self.spread(scales, weight.ndim, outputs=outputs)
-        return quantize_e4m3(weight, spread) if self.grid.floating else quantize(weight, spread, 0, self.grid)
+        if self.grid.floating:
+            return quantize_e4m3(weight, spread)
+        return rounded(rounder, layer, weight, spread, self.grid)
 
     def dequantize(
         self, numbers: IntArray | Float32Array, scales: FloatArray, *, outputs: int

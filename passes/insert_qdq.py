@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from mixdq.configs.clipping import Rounder, nearest_even
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quantizer import ActivationQuantizer
@@ -46,11 +47,28 @@ class InsertQdqPass(ir.passes.InPlacePass):
     - Matrix-vector layers (the time embeddings) are quantized if the plan names them, and never otherwise.
     """
 
-    def __init__(self, plan: PrecisionPlan, table: LayerTable, ranges: RangeTable, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        plan: PrecisionPlan,
+        table: LayerTable,
+        ranges: RangeTable,
+        dialect: Dialect,
+        rounder: Rounder = nearest_even,
+    ) -> None:
+        """What the pass needs.
+
+        Args:
+            plan: one precision a layer, and the forms if it was made legal.
+            table: the model's layers.
+            ranges: their calibrated ranges.
+            dialect: the form of graph that the target reads.
+            rounder: chooses the integers of the weights.
+        """
         self.plan = plan
         self.table = table
         self.ranges = ranges
         self.dialect = dialect
+        self.rounder = rounder
 
     def __str__(self) -> str:
         return f"InsertQdqPass({self.plan.digest[:12]}, {self.dialect})"
@@ -89,7 +107,9 @@ class InsertQdqPass(ir.passes.InPlacePass):
         array = layer.weight_array().astype(np.float32)
         name, quantizer = f"{layer.name}.weight", realized.weight
         scales = quantizer.scales(array, outputs=layer.channel_axis)
-        numbers = quantizer.quantize(array, scales, outputs=layer.channel_axis)
+        numbers = quantizer.quantize(
+            array, scales, outputs=layer.channel_axis, layer=layer.name, rounder=self.rounder
+        )
         stored = add_initializer(graph, f"{name}.quantized", stored_weight(numbers, realized.form.weight))
         scale = add_initializer(graph, f"{name}.scale", scales.astype(self.dialect.float_type))
         node = new_node(

@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from mixdq.configs.errors import PlanError
+from mixdq.configs.clipping import Rounder, nearest_even
+from mixdq.configs.errors import GraphError, PlanError
 from mixdq.configs.form import Form, WeightFormat
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan, Realization
+from mixdq.configs.quantizer import Grid
 from mixdq.configs.quantizing import Clipping
 from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
@@ -86,6 +88,12 @@ def _realized(
     parsed = Form.parse(form)
     plan: PrecisionPlan = make_plan(table, str(parsed.precision))
     return replace(plan, realization=Realization(target, dict.fromkeys(plan.layers, parsed)), **others)
+
+
+def _constant(model: ir.Model, name: str) -> Array:
+    value = model.graph.initializers[name].const_value
+    assert value is not None
+    return value.numpy().astype(np.float32)
 
 
 def _x(operator: str, dialect: Dialect) -> Array:
@@ -180,6 +188,49 @@ def test_scales_of_least_squared_error_are_the_graphs_and_the_simulations(
     numbers = realized.weight.quantize(weight, scale.numpy().T.astype(np.float32), outputs=0)
     expected = realized.weight.dequantize(numbers, scale.numpy().T.astype(np.float32), outputs=0)
     np.testing.assert_array_equal(simulated.weights[0].numpy(), expected)
+
+
+def _downwards(layer: str, weight: Array, scales: Array, grid: Grid) -> Array:
+    assert layer == "one"
+    return np.clip(np.floor(weight / scales), grid.minimum, grid.maximum).astype(np.int8)
+
+
+@pytest.mark.parametrize("operator", ["MatMul", "Conv"])
+def test_another_rounding_chooses_the_integers_and_leaves_the_scales(
+    make_table: Make, make_plan: Make, make_ranges: Make, operator: str
+) -> None:
+    table = _table(make_table, operator)
+    form = "int4:channel/float" if operator == "Conv" else "int4:block32/float"
+    plan = _realized(make_plan, table, form)
+    stored = []
+    for rounder in (nearest_even, _downwards):
+        model = _model(operator, Dialect.TENSORRT)
+        InsertQdqPass(plan, table, make_ranges(table), Dialect.TENSORRT, rounder)(model)
+        apply(ir.passes.Sequential(CheckFormPass(plan, table, Dialect.TENSORRT)), model)
+        stored.append([_constant(model, f"one.weight.{name}") for name in ("quantized", "scale")])
+    (nearest, scale), (down, same) = stored
+    np.testing.assert_array_equal(scale, same)
+    assert set(np.unique(nearest - down)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            lambda layer, weight, scales, grid: np.full(weight.shape, 9, np.int8),
+            "gave 9 to 9 for one.*-8 to 7",
+        ),
+        (lambda layer, weight, scales, grid: weight / scales, "gave float32 .* for one, where int8"),
+    ],
+)
+def test_a_rounding_off_the_grid_is_refused(
+    make_table: Make, make_plan: Make, make_ranges: Make, wrong: Rounder, message: str
+) -> None:
+    table = _table(make_table, "MatMul")
+    plan = _realized(make_plan, table, "int4:channel/float")
+    step = InsertQdqPass(plan, table, make_ranges(table), Dialect.TENSORRT, wrong)
+    with pytest.raises(GraphError, match=message):
+        apply(ir.passes.Sequential(step), _model("MatMul", Dialect.TENSORRT))
 
 
 @pytest.mark.parametrize(
