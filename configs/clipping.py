@@ -61,7 +61,7 @@ class Rounder(Protocol):
 
         Args:
             layer: whose weight.
-            weight: FP32, any shape.
+            weight: FP32, as the graph has it: `[out, in, ...]`, or `[in, out]` of a MatMul.
             scales: FP32, of a shape that broadcasts to the weight's.
             grid: the integers there are.
 

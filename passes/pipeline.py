@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 
+from mixdq.configs.clipping import Rounder, nearest_even
 from mixdq.configs.errors import MixdqError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
@@ -23,7 +24,11 @@ from mixdq.passes.widen_float import WidenFloatPass
 
 
 def unet_pipeline(
-    plan: PrecisionPlan, table: LayerTable, ranges: RangeTable | None, dialect: Dialect
+    plan: PrecisionPlan,
+    table: LayerTable,
+    ranges: RangeTable | None,
+    dialect: Dialect,
+    rounder: Rounder = nearest_even,
 ) -> ir.passes.Sequential:
     """The exported UNet to the planned one; sizes stay symbolic.
 
@@ -32,6 +37,7 @@ def unet_pipeline(
         table: the model's layers.
         ranges: calibrated ranges; may be None if the plan quantizes nothing.
         dialect: the form of graph that the target reads.
+        rounder: chooses the integers of the weights.
     """
     steps: list[ir.passes.PassBase] = [
         MendConcatPass(),
@@ -43,7 +49,7 @@ def unet_pipeline(
         steps += [
             PrecomputeBosPass(plan, table, ranges),
             SplitShortcutsPass(plan, table),
-            InsertQdqPass(plan, table, ranges, dialect),
+            InsertQdqPass(plan, table, ranges, dialect, rounder),
         ]
         if dialect.symmetric:
             steps.append(CenterActivationsPass(plan, table))

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from mixdq.configs.errors import MixdqError
+from mixdq.configs.quantizer import FloatArray, Grid, IntArray
 from mixdq.configs.quantizing import Activations
 from mixdq.configs.sqnr import sqnr_db
 from mixdq.configs.target import Dialect
@@ -100,6 +101,25 @@ def test_centered_activations_are_the_asymmetric_ones_of_other_targets(
         parts = [found[index][:, 1:] if index == 0 else found[index] for found in (asymmetric, centered)]
         assert sqnr_db(parts[1], parts[0]) > 40
     assert sqnr_db(symmetric[1], asymmetric[1]) < 40
+
+
+def test_integers_that_were_found_elsewhere_go_through_the_whole_pipeline(
+    make_table: Make, make_plan: Make, make_ranges: Make
+) -> None:
+    """As those of a training that knows of the quantizer, by layer; halves of a shortcut have their names."""
+    found = {f"{_SHORTCUT}.0": 3, f"{_SHORTCUT}.1": -4, "a.attn2.to_k": 1, "conv_out": 7}
+
+    def trained(layer: str, weight: FloatArray, scales: FloatArray, grid: Grid) -> IntArray:
+        return np.full(weight.shape, found[layer], grid.dtype)
+
+    table = make_table(_SHAPES, conv_shortcut=2)
+    plan, ranges = make_plan(table, "W4A8"), make_ranges(table, (-1, 1), bos=_BOS)
+    model = ir.from_onnx_text(_TEXT)
+    apply(unet_pipeline(plan, table, ranges, Dialect.ORT, trained), model)
+    for layer, number in found.items():
+        constant = model.graph.initializers[f"{layer}.weight.quantized"].const_value
+        assert constant is not None
+        assert set(constant.numpy().ravel().tolist()) == {number}
 
 
 @pytest.mark.parametrize(("asked", "made"), [("centered", "plain"), ("plain", "centered")])
