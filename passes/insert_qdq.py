@@ -9,7 +9,7 @@ from mixdq.configs.clipping import Rounder, nearest_even
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quantizer import ActivationQuantizer
-from mixdq.configs.ranges import RangeTable
+from mixdq.configs.ranges import Range, RangeTable
 from mixdq.configs.realized import RealizedLayer
 from mixdq.configs.target import Dialect
 from mixdq.passes.errors import GraphFormError
@@ -85,17 +85,12 @@ class InsertQdqPass(ir.passes.InPlacePass):
             modified = True
             realized = RealizedLayer.of(self.plan, layer, self.dialect)
             parts = nodes_of(nodes, layer, self.plan)
-            for part in parts:
+            ranges = self.ranges.input_ranges(layer, self.plan)
+            for part, values in zip(parts, ranges, strict=True):
                 self._quantize_weight(model.graph, part, realized)
-            if not precision.quantizes_activation:
-                continue
-            if precision.activation_bits != _ACTIVATION_BITS:
-                raise GraphFormError(
-                    f"{layer.name} asks for {precision.activation_bits}-bit activations: "
-                    f"Q/DQ graphs hold {_ACTIVATION_BITS} bits"
-                )
-            quantizers = realized.activations(self.ranges.input_ranges(layer, self.plan))
-            for part, quantizer in zip(parts, quantizers, strict=True):
+                if not precision.quantizes_activation:
+                    continue
+                quantizer = self._quantizer(part, realized, values)
                 key = (id(part.activation), quantizer)
                 if key not in shared:
                     shared[key] = self._quantize_activation(model.graph, part, quantizer)
@@ -123,6 +118,14 @@ class InsertQdqPass(ir.passes.InPlacePass):
         graph.insert_before(layer.node, node)
         layer.node.replace_input_with(1, node.outputs[0])
         drop_unused(graph, original)
+
+    def _quantizer(self, layer: LayerNode, realized: RealizedLayer, values: Range) -> ActivationQuantizer:
+        bits = realized.precision.activation_bits
+        if bits != _ACTIVATION_BITS:
+            raise GraphFormError(
+                f"{layer.name} asks for {bits}-bit activations: Q/DQ graphs hold {_ACTIVATION_BITS} bits"
+            )
+        return realized.activations([values])[0]
 
     def _quantize_activation(
         self, graph: ir.Graph, layer: LayerNode, quantizer: ActivationQuantizer
