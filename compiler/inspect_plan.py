@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.ranges import RangeTable
 
 _WIDEST = 12
@@ -21,6 +22,10 @@ def show_plan(plan: PrecisionPlan, table: LayerTable | None) -> Iterator[Rendera
         "BOS-aware" if plan.bos_aware else "not BOS-aware",
         "split shortcuts" if plan.split_shortcuts else "whole shortcuts",
     ]
+    if plan.weight_clipping is not Clipping.MINMAX:
+        marks.append(f"weight clipping {plan.weight_clipping}")
+    if plan.activations is not Activations.PLAIN:
+        marks.append(f"activations {plan.activations}")
     yield f"plan {plan.digest[:12]}: {len(plan.layers)} layers, {', '.join(marks)}"
     if table is not None:
         plan.check(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,7 @@ from mixdq.compiler.inspect import inspect
 from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
 from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import Precision
+from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 
 
@@ -39,6 +41,16 @@ def test_a_folder_without_graphs_yet_shows_its_plan(
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
     assert f"plan {plan.digest[:12]}: 1 layers" in _shown(tmp_path)
+
+
+def test_clipping_and_centres_are_shown_where_a_plan_chooses_them(table: LayerTable, tmp_path: Path) -> None:
+    plain = uniform_plan(table, Precision(8, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
+    plan = replace(plain, weight_clipping=Clipping.MSE, activations=Activations.CENTERED)
+    for number, each in enumerate((plain, plan)):
+        each.write(tmp_path / f"{number}.yaml")
+    assert "BOS-aware, split shortcuts\n" in _shown(tmp_path / "0.yaml")
+    shown = _shown(tmp_path / "1.yaml")
+    assert "split shortcuts, weight clipping mse, activations centered\n" in shown
 
 
 def test_ranges_with_nothing_measured_for_a_layer_are_shown(table: LayerTable, tmp_path: Path) -> None:
