@@ -61,7 +61,10 @@ class ShippedSearch:
         return cls(LayerTable.read(layers), sensitivity)
 
     def plan(self, weight_bits: float, activation_bits: float, targets: Sequence[Target]) -> ChosenPlan:
-        """The shipped plan of exactly these means, or else the optimum of the paper's four programmes.
+        """The shipped plan of exactly these means, or else the optimum of four programmes.
+
+        They are the paper's but for two things: they add up lost noise, and quality layers may have 2
+        bits too.
 
         Args:
             weight_bits: mean over all layers, by their weights: 2 to 8.
