@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixdq.compiler.search.journal import Conditions, Journal, Judged
+from mixdq.compiler.sensitivity.code import JUDGING_CODE
 from mixdq.compiler.sensitivity.pace import in_words
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.torch_stages import CalibrationOrder, calibrate_layers
@@ -25,18 +26,6 @@ from mixdq.export.source import SourceModel
 
 LEAST_PROMPTS = 32
 """Fewer say too little about which of two plans is better (the paper's number)."""
-
-_CODE = (
-    "mixdq.export.judge",
-    "mixdq.export.one_step",
-    "mixdq.export.fidelity",
-    "mixdq.export.simulate",
-    "mixdq.configs.quantizer",
-    "mixdq.configs.clipping",
-    "mixdq.configs.form_quantizer",
-    "mixdq.configs.realized",
-)
-"""What the figures come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +154,7 @@ def _settle(report: Report, order: JudgeOrder, journal: Journal) -> tuple[Condit
         threads=torch.get_num_threads() if device == "cpu" else None,
         batch=min(order.batch or prompts_at_once(order.resolution, device, 1), len(order.prompts)),
         torch=torch.__version__,
-        code=code_digest(*_CODE),
+        code=code_digest(*JUDGING_CODE),
     )
     journal.begin(conditions)
     return conditions, ranges

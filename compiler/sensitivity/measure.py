@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixdq.compiler.sensitivity.code import MEASURING_CODE
 from mixdq.compiler.sensitivity.header import Header
 from mixdq.compiler.sensitivity.journal import Entry, Journal
 from mixdq.compiler.sensitivity.order import SensitivityOrder
@@ -27,16 +28,6 @@ from mixdq.export.one_step_size import prompts_at_once
 
 if TYPE_CHECKING:
     from mixdq.export.sensitivity.meter import Meter
-
-_CODE = (
-    "mixdq.export.sensitivity",
-    "mixdq.export.one_step",
-    "mixdq.export.one_step_size",
-    "mixdq.export.fidelity",
-    "mixdq.export.simulate",
-    "mixdq.configs.quantizer",
-)
-"""What the figures come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ def _settle(
             batch=min(batch, len(order.prompts)),
             compiled=order.compile_decoder,
             torch=torch.__version__,
-            code=code_digest(*_CODE),
+            code=code_digest(*MEASURING_CODE),
         )
 
     if kept is not None:
