@@ -26,7 +26,7 @@ class Replay:
 
     A part holds quantizable layers and runs once; a transformer block or a resnet is the smallest. With one
     layer changed, the parts that ended before its own began give their outputs again, so that half of the
-    UNet's work is left on average; their memory is a few outputs a block (about 160 MB a prompt for SDXL at
+    UNet's work is left on average; their memory is a few outputs a block (about 240 MB a prompt for SDXL at
     512 pixels in FP32).
     """
 
