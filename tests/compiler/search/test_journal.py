@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mixdq.compiler.search import journal as module
 from mixdq.compiler.search.journal import Conditions, Journal, Judged
+from mixdq.compiler.sensitivity import journal_file as module
 from mixdq.configs.errors import EvaluationError, MachineError
 from mixdq.export.judgement import Fidelity
 
@@ -59,15 +59,27 @@ def test_plans_judged_otherwise_are_refused_and_what_differs_is_named(
         assert not journal.done
 
 
+@pytest.mark.parametrize("damage", ["{", '{"plan": "b"}'])
 def test_a_damaged_line_is_refused(
+    tmp_path: Path, conditions: Conditions, make_fidelity: MakeFidelity, damage: str
+) -> None:
+    path = tmp_path / "journal"
+    _write(path, conditions, Judged("a", make_fidelity(1)), Judged("b", make_fidelity(2)))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], damage, lines[2]]) + "\n")
+    with pytest.raises(EvaluationError, match="line 2"), Journal.open(path, restart=False):
+        pass
+
+
+def test_a_last_line_that_a_power_cut_spoiled_is_judged_again(
     tmp_path: Path, conditions: Conditions, make_fidelity: MakeFidelity
 ) -> None:
     path = tmp_path / "journal"
     _write(path, conditions, Judged("a", make_fidelity(1)))
-    for damage in ("{", '{"plan": "b"}'):
-        path.write_text(f"{path.read_text().splitlines()[0]}\n{damage}\n")
-        with pytest.raises(EvaluationError, match="line 2"), Journal.open(path, restart=False):
-            pass
+    path.write_bytes(path.read_bytes() + b"\0\0\0\n")
+    _write(path, conditions, Judged("b", make_fidelity(2)))
+    with Journal.open(path, restart=False) as journal:
+        assert set(journal.done) == {"a", "b"}
 
 
 def test_two_processes_do_not_write_one_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +93,11 @@ def test_two_processes_do_not_write_one_journal(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-def test_a_journal_that_stays_empty_is_removed(tmp_path: Path) -> None:
-    with Journal.open(tmp_path / "journal", restart=False):
+def test_a_journal_that_stays_empty_is_removed_however_the_work_ended(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal.open(path, restart=False):
         pass
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt), Journal.open(path, restart=False):
+        raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import pytest
 
 from mixdq.compiler.search.judging import JudgeOrder, check_prompts, judge_plans
 from mixdq.compiler.torch_stages import CalibrationOrder
-from mixdq.configs.errors import DigestError, EvaluationError, RequestError
+from mixdq.configs.errors import DigestError, EvaluationError, RequestError, TargetError
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import Precision
@@ -103,6 +103,16 @@ def test_a_plan_of_another_model_is_refused_before_any_work(make_order: MakeOrde
         judge_plans(reports, order, [other])
     assert not reports.phases
     assert not order.journal.exists()
+
+
+def test_without_the_gpu_that_was_asked_for_nothing_is_left_behind(
+    make_order: MakeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    order = replace(make_order(tmp_path / "plan.yaml"), device="cuda")
+    with pytest.raises(TargetError):
+        judge_plans(Reports(), order, _plans(order))
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_few_prompts_are_refused() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mixdq.compiler.sensitivity import journal as module
+from mixdq.compiler.sensitivity import journal_file as module
 from mixdq.compiler.sensitivity.header import Header
 from mixdq.compiler.sensitivity.journal import Entry, Journal, finished_layers
 from mixdq.configs.errors import EvaluationError, MachineError, StorageError
