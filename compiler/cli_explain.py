@@ -14,7 +14,7 @@ from mixdq.configs.errors import DigestError, PlanError, StorageError
 from mixdq.configs.layers import Group, LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, SensitivityTable
-from mixdq.configs.shipped_search import shipped_sensitivity
+from mixdq.configs.shipped_search import shipped_layers_by_digest, shipped_sensitivity
 
 explanation = typer.Typer()
 
@@ -27,7 +27,7 @@ def explain(
         typer.Option(
             "--layers",
             help="A layers.json, a folder that holds one, or a model as `run` takes it. (default: the "
-            "layers.json beside the plan)",
+            "layers.json beside the plan, or those that ship for its model)",
         ),
     ] = None,
     sensitivity: Annotated[
@@ -84,7 +84,7 @@ def explain(
         raise StorageError(f"{out} is a file; --out names the folder that the plots are written into")
     file = _plan_file(plan)
     made = PrecisionPlan.read(file)
-    table = _table(file, layers)
+    table = _table(file, made, layers)
     made.check(table)
     scores = read_sensitivities(sensitivity, table) if sensitivity else _shipped(table)
     case = Case(
@@ -118,16 +118,21 @@ def _plan_file(path: Path) -> Path:
     return file
 
 
-def _table(plan: Path, layers: str | None) -> LayerTable:
+def _table(file: Path, plan: PrecisionPlan, layers: str | None) -> LayerTable:
     if layers is not None:
         return layers_of(layers)
-    beside = plan.with_name(LAYERS_FILE)
-    if not beside.is_file():
-        raise PlanError(
-            f"there is no {LAYERS_FILE} beside {plan}; say which model it is for: --layers MODEL, or the "
-            f"{LAYERS_FILE} that was made with it"
-        )
-    return LayerTable.read(beside)
+    beside = file.with_name(LAYERS_FILE)
+    if beside.is_file():
+        return LayerTable.read(beside)
+    shipped = shipped_layers_by_digest(plan.layers_digest)
+    if shipped is not None:
+        table = LayerTable.read(shipped)
+        if plan.model_digest in (None, table.model.digest):
+            return table
+    raise PlanError(
+        f"there is no {LAYERS_FILE} beside {file}, and none that ships is of its model; say which model it "
+        f"is for: --layers MODEL, or the {LAYERS_FILE} that was made with it"
+    )
 
 
 def _shipped(table: LayerTable) -> SensitivityTable | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from mixdq.configs.layers import LayerTable
 from mixdq.configs.presets import model_name
 
 _PACKAGE = Path(str(files("mixdq.configs")))
@@ -27,6 +28,17 @@ def shipped_sensitivity(model: str) -> Path | None:
 def shipped_layers(model: str) -> Path | None:
     """The layer table that goes with `shipped_sensitivity`: with it nothing has to load torch."""
     return _file(model, _LAYERS)
+
+
+def shipped_layers_by_digest(digest: str) -> Path | None:
+    """The layer table of this `LayerTable.digest`, or None: which model a plan is for, if one that ships.
+
+    The digest is of names and shapes, so the plan may still be of other weights.
+    """
+    for path in sorted((_PACKAGE / _SEARCH).glob(f"*/{_LAYERS}")):
+        if LayerTable.read(path).digest == digest:
+            return path
+    return None
 
 
 def shipped_plan(model: str, weight_bits: float, activation_bits: float) -> Path | None:

@@ -143,11 +143,25 @@ def _why_not(
         own = {bits[layer.name] for layer in case.layers(part)}
         allowed = {*widths[part], *([FLOAT_BITS] if operand is Operand.ACTIVATION else [])}
         if not own <= allowed:
-            return f"it has bits in {part} other than {', '.join(map(str, widths[part]))}"
+            other = f"it has bits in {part} other than {', '.join(map(str, widths[part]))}"
+            return other + _with_widths(part, own | set(widths[part]), case)
     spans = _spans(_subject(case, bits, operand, widths), operand)
     if not all(_belongs(point, spans) for point in feasible):
-        return "the sweep was made with other sensitivities, metrics, widths or protected layers"
+        return (
+            "the sweep was made with other sensitivities, metrics, widths or protected layers; sweep again "
+            "with the plan's, and the --widths that `explain` is given"
+        )
     return ""
+
+
+def _with_widths(part: Part, wanted: set[int], case: Case) -> str:
+    """What to do about a plan's bits that the sweep could not choose, if there are scores at them."""
+    chosen = sorted(wanted - {FLOAT_BITS} if part.operand is Operand.ACTIVATION else wanted)
+    unmeasured = [str(bits) for bits in chosen if bits not in case.widths(part.operand)]
+    if unmeasured:
+        return f", and {', '.join(unmeasured)} were not measured"
+    option = f"--widths {part}={','.join(map(str, chosen))}"
+    return f"; sweep again with {option}, and give `explain` the same"
 
 
 def _subject(case: Case, bits: Mapping[LayerName, int], operand: Operand, widths: Widths) -> Subject:

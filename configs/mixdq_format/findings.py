@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixdq.configs.errors import PlanError
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.mixdq_format.bitmap import FLOAT_BITS, BitMap
@@ -63,12 +64,23 @@ def mean_bits(bitmap: BitMap, operand: Operand, table: LayerTable, resolution: i
     return sum(size * bitmap.bits[name] for name, size in sizes.items()) / total if total else float("nan")
 
 
-def operand_of(path: Path, bitmap: BitMap, table: LayerTable) -> Operand:
-    """Which operand's bits a map holds: as its name says, or else by whether it names every layer."""
-    for word, operand in (("weight", Operand.WEIGHT), ("act", Operand.ACTIVATION)):
-        if path.stem.lower().startswith(word) or path.parent.name.lower() == word:
+def operand_of(path: Path) -> Operand:
+    """Which operand's bits a map holds, as its name says, or else its folder's: the file itself does not.
+
+    Raises:
+        PlanError: neither says.
+    """
+    words = {"weight": Operand.WEIGHT, "act": Operand.ACTIVATION}
+    for word, operand in words.items():
+        if path.stem.lower().startswith(word):
             return operand
-    return Operand.WEIGHT if len(bitmap.bits) == len(table) else Operand.ACTIVATION
+    folder = path.absolute().parent.name.lower()
+    if folder not in words:
+        raise PlanError(
+            f"{path} does not say whether its bits are of weights or of activations; name it weight_*.yaml "
+            "or act_*.yaml, or put it into a folder weight/ or act/"
+        )
+    return words[folder]
 
 
 def same_content(maps: Mapping[Path, BitMap]) -> tuple[tuple[Path, ...], ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixdq.configs.errors import ModelError
+from mixdq.configs.errors import ModelError, PlanError
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
 from mixdq.configs.mixdq_format.bitmap import BitMap, bitmaps_of_plan, plan_of_bitmaps
@@ -84,13 +84,16 @@ def test_files_of_one_content_under_several_names_are_found_whatever_their_order
     assert same_content(maps) == ((one, other),)
 
 
-def test_the_operand_is_what_the_name_says_or_else_what_the_file_holds() -> None:
-    table = _layers()
-    some, every = BitMap({_IN: 8}, prefixed=True), BitMap({_IN: 8, _DOWN: 8, _TO_K: 8}, prefixed=True)
-    assert operand_of(Path("act_8.00.yaml"), every, table) is Operand.ACTIVATION
-    assert operand_of(Path("weight/best.yaml"), some, table) is Operand.WEIGHT
-    assert operand_of(Path("best.yaml"), some, table) is Operand.ACTIVATION
-    assert operand_of(Path("best.yaml"), every, table) is Operand.WEIGHT
+def test_the_operand_is_what_the_name_says_or_else_the_folder() -> None:
+    assert operand_of(Path("act_8.00.yaml")) is Operand.ACTIVATION
+    assert operand_of(Path("weight/best.yaml")) is Operand.WEIGHT
+    assert operand_of(Path("act/best.yaml")) is Operand.ACTIVATION
+    assert operand_of(Path("weight/act_8.00.yaml")) is Operand.ACTIVATION
+
+
+def test_a_map_that_does_not_say_of_which_operand_it_is_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"best\.yaml does not say whether .*; name it weight_\*\.yaml "):
+        operand_of(Path("maps/best.yaml"))
 
 
 _RELEASED = os.environ.get("MIXDQ_RELEASED_FILES")

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from mixdq.configs import shipped_search
-from mixdq.configs.shipped_search import plan_name, shipped_layers, shipped_plan, shipped_sensitivity
+from mixdq.configs.layers import Kind, LayerName, LayerSpec, LayerTable, ModelIdentity
+from mixdq.configs.shipped_search import (
+    plan_name,
+    shipped_layers,
+    shipped_layers_by_digest,
+    shipped_plan,
+    shipped_sensitivity,
+)
 
 
 @pytest.fixture
@@ -36,6 +43,22 @@ def test_what_does_not_ship_is_none(search: Path) -> None:
     assert shipped_layers("little") is None
     assert shipped_sensitivity("another") is None
     assert shipped_plan("another", 5, 8) is None
+
+
+def test_layers_are_found_by_their_digest(search: Path) -> None:
+    (other := search.parent / "another").mkdir()
+    tables = [
+        LayerTable(
+            ModelIdentity(folder.name, "a" * 64),
+            (LayerSpec(LayerName("conv_in"), Kind.LINEAR, (4, inputs), True, None, {64: 4 * inputs}),),
+        )
+        for inputs, folder in ((3, search), (5, other))
+    ]
+    tables[0].write(search / "layers.json")
+    tables[1].write(other / "layers.json")
+    assert shipped_layers_by_digest(tables[0].digest) == search / "layers.json"
+    assert shipped_layers_by_digest(tables[1].digest) == other / "layers.json"
+    assert shipped_layers_by_digest("0" * 64) is None
 
 
 def test_the_name_of_a_plan_says_its_means_in_as_few_digits_as_they_have() -> None:

@@ -92,6 +92,27 @@ def test_layers_can_be_given_by_name_of_the_file(
     assert command("explain", folder / "elsewhere" / "p.yaml", "--layers", folder)[0] == 0
 
 
+def test_a_plan_of_a_model_that_ships_needs_no_layers(
+    folder: Path,
+    command: Command,
+    table: LayerTable,
+    make_plan: Callable[..., PrecisionPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mixdq.configs.shipped_search._PACKAGE", folder)
+    (folder / "search" / "nine").mkdir(parents=True)
+    table.write(folder / "search" / "nine" / "layers.json")
+    (folder / "elsewhere").mkdir()
+    plan = make_plan("W8A8")
+    plan.write(folder / "elsewhere" / "p.yaml")
+    code, out, err = command("explain", folder / "elsewhere" / "p.yaml")
+    assert (code, err, "of nine: W8A8" in out) == (0, "", True)
+    # Of the same architecture, searched on other weights: the layers that ship say nothing of its model.
+    replace(plan, model_digest="0" * 64).write(folder / "elsewhere" / "p.yaml")
+    code, _, err = command("explain", folder / "elsewhere" / "p.yaml")
+    assert (code, "--layers MODEL" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

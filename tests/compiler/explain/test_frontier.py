@@ -10,6 +10,7 @@ import pytest
 from mixdq.compiler.allocate.allocation import allocate
 from mixdq.compiler.allocate.subject import PAPER_WIDTHS, Part, Subject
 from mixdq.compiler.allocate.sweep import Point, grid, write_points
+from mixdq.compiler.allocate.words import parse_widths
 from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.explanation import Explanation, Extras
 from mixdq.compiler.explain.frontier import Frontier
@@ -95,7 +96,21 @@ def test_a_plan_that_the_search_beats_lies_below(
     ("usual", "others", "operand", "said"),
     [
         ("W8A8", {}, Operand.ACTIVATION, "other sensitivities, metrics, widths or protected layers"),
-        ("W6A8", {CONV_IN: "W6A16"}, Operand.WEIGHT, "bits in content.weight other than 2, 4, 8"),
+        ("W6A8", {CONV_IN: "W6A16"}, Operand.WEIGHT, "other than 2, 4, 8, and 6 were not measured"),
+        (
+            "W8A8",
+            {CONV_IN: "W2A16"},
+            Operand.WEIGHT,
+            "bits in quality.weight other than 4, 8; sweep again with ",
+        ),
+        (
+            "W8A8",
+            {CONV_IN: "W2A16"},
+            Operand.WEIGHT,
+            "with --widths quality.weight=2,4,8, and give `explain` the",
+        ),
+        ("W16A16", {}, Operand.WEIGHT, "quantizes no weight"),
+        ("W8A8", {CONV_IN: "W16A16"}, Operand.WEIGHT, "4, 8, and 16 were not measured"),
         ("W8A16", {}, Operand.ACTIVATION, "quantizes no activation"),
     ],
 )
@@ -111,6 +126,16 @@ def test_a_plan_that_can_not_be_placed_says_why(
     found = Frontier.of(make_case(make_plan(usual, others)), points, operand, PAPER_WIDTHS)
     assert found.own.objective is None
     assert said in found.own.missing
+
+
+def test_with_the_widths_that_the_refusal_names_a_plan_has_an_objective(
+    subject: Subject, make_case: MakeCase, make_plan: MakePlan
+) -> None:
+    widths = parse_widths(["quality.weight=2,4,8"])
+    swept = grid(replace(subject, widths=widths), Operand.WEIGHT, 5, lambda *_: None)
+    case = make_case(make_plan("W8A8", {CONV_IN: "W2A16"}))
+    assert Frontier.of(case, swept, Operand.WEIGHT, widths).own.objective is not None
+    assert Frontier.of(case, swept, Operand.WEIGHT, PAPER_WIDTHS).own.objective is None
 
 
 def test_without_sensitivities_the_plan_has_bits_and_no_objective(
