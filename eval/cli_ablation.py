@@ -51,13 +51,16 @@ def ablation(
     ] = None,
     plan: Annotated[
         list[str] | None,
-        typer.Option(help="A searched plan for a budget's last row, w5a8=plan.yaml; may be repeated."),
+        typer.Option(
+            help="A searched plan in a row's place, w5a8-mixdq=FILE or, if searched by lost noise, "
+            "w5a8-noise=FILE; w8a8=FILE, which has one such row. May be repeated."
+        ),
     ] = None,
     ratio: Annotated[
         float | None,
         typer.Option(
-            help="Mean weight bits of content over quality in the MixDQ rows. (default: of twenty from 0.45 "
-            "to 1.36 the one whose programmes promise the most)"
+            help="Mean weight bits of content over quality in the rows of MixDQ and by lost noise. (default: "
+            "MixDQ's of twenty from 0.45 to 1.36 the one whose programmes promise the most, the others' 1)"
         ),
     ] = None,
     by_role: Annotated[
@@ -88,7 +91,7 @@ def ablation(
     Exit code 0, or 1 if a metric's control failed, so that some score is refused; 2 on bad input.
     """
     from mixdq.compiler.allocate.words import read_sensitivities
-    from mixdq.compiler.options import resolutions_of
+    from mixdq.compiler.options import calibration_of, resolutions_of
     from mixdq.configs.model_choice import ModelChoice
     from mixdq.eval.ablation.ablate import Request, ablate, header_of
     from mixdq.eval.ablation.cases import choose_cases
@@ -115,8 +118,9 @@ def ablation(
     shared = (work or out / "work").resolve()
     table = _layers_of(model, source, size, shared)
     maker = PlanMaker(table, read_sensitivities([scores], table), size, ratio, read_given(plan or [], table))
+    calibration = calibration_of(source, None, calibration_count, None, None, None)
     with _progress_bars() as (console, watch):
-        studio = Studio(source, out, shared, pictures, size, keep_bundles, console, watch, calibration_count)
+        studio = Studio(source, out, shared, pictures, size, keep_bundles, console, watch, calibration)
         request = Request(
             cases=cases,
             plans=maker,

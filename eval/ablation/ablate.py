@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixdq.compiler.saved_recipe import RANGES_FILE
+from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.plan import PrecisionPlan
@@ -16,7 +17,7 @@ from mixdq.configs.ranges import RangeTable
 from mixdq.eval.ablation.by_role import ByRole, measure_by_role
 from mixdq.eval.ablation.cases import FULL, Case, previous
 from mixdq.eval.ablation.costs import costs_of
-from mixdq.eval.ablation.header import Header, claim
+from mixdq.eval.ablation.header import Header, claim, in_words
 from mixdq.eval.ablation.markdown import write_markdown
 from mixdq.eval.ablation.plans import PlanMaker, RowPlan
 from mixdq.eval.ablation.report import Ablation, AblationRow, Comparison
@@ -72,6 +73,7 @@ def header_of(plans: PlanMaker, studio: Studio, seed: int) -> Header:
         count=len(studio.pictures),
         seed=seed,
         resolution=studio.resolution,
+        calibration=studio.calibration_run,
         ratio=plans.ratio,
         plans={row: given.plan.digest for row, given in plans.given.items()},
     )
@@ -203,7 +205,7 @@ def _by_role(request: Request) -> ByRole | None:
     return measure_by_role(
         studio.source,
         request.plans.table,
-        RangeTable.read(studio.work / RANGES_FILE),
+        _ranges(studio.work / RANGES_FILE, header),
         [picture.prompt for picture in studio.pictures[: request.role_prompts]],
         seed=header.seed,
         resolution=studio.resolution,
@@ -211,6 +213,17 @@ def _by_role(request: Request) -> ByRole | None:
         path=studio.out / "by-role.json",
         watch=studio.watch,
     )
+
+
+def _ranges(path: Path, header: Header) -> RangeTable:
+    """The rows' ranges; rows that were whole did not measure any, so another run may have left these."""
+    ranges = RangeTable.read(path)
+    if ranges.calibration != header.calibration:
+        raise EvaluationError(
+            f"{path} was measured on {in_words(ranges.calibration)}, and the rows on "
+            f"{in_words(header.calibration)}; give --work the folder that the rows were made with"
+        )
+    return ranges
 
 
 def _report(request: Request, made: _Made, by_role: ByRole | None) -> Ablation:

@@ -13,6 +13,7 @@ from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import sha256_of_text, write_text
 from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.ranges import CalibrationRun
 
 HEADER_FILE = "header.json"
 
@@ -29,7 +30,8 @@ class Header:
         count: pictures a row.
         seed: of the first picture's noise.
         resolution: pixels.
-        ratio: the split of the decoupled rows; None where it is chosen.
+        calibration: what the ranges of all quantized rows are measured on.
+        ratio: the split of the decoupled rows and of those by lost noise; None where none was given.
         plans: digests of the plans that were given, by row.
     """
 
@@ -40,6 +42,7 @@ class Header:
     count: int
     seed: int
     resolution: int
+    calibration: CalibrationRun
     ratio: float | None
     plans: Mapping[str, str]
     version: int = 1
@@ -78,9 +81,19 @@ def claim(folder: Path, header: Header) -> None:
         )
 
 
+def in_words(run: CalibrationRun) -> str:
+    """What ranges were measured on, for an error."""
+    return (
+        f"prompts {run.prompts} ({run.prompts_digest[:12]}…), seed {run.seed}, "
+        f"pixels {' '.join(map(str, run.resolutions))}, steps {run.steps}"
+    )
+
+
 def _brief(value: object) -> str:
     if isinstance(value, ModelIdentity):
         return f"{value.name} ({value.digest[:12]}…)"
+    if isinstance(value, CalibrationRun):
+        return in_words(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {digest[:12]}…" for name, digest in value.items()) or "none"
     text = str(value)

@@ -17,7 +17,7 @@ from mixdq.configs.layers import Group, LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Objective, Operand, SensitivityTable
-from mixdq.eval.ablation.cases import FLOAT_BITS, Case, Step, choose_cases
+from mixdq.eval.ablation.cases import CASES, FLOAT_BITS, Case, Step
 
 _RATIOS = tuple(0.45 + (1.36 - 0.45) * place / 19 for place in range(20))
 """The paper's range of the split, as finely as its grids."""
@@ -47,8 +47,9 @@ class PlanMaker:
         sensitivity: checked against them.
         resolution: pixels at which activations are counted.
         ratio: mean weight bits of content over those of quality in the decoupled rows; None for the one of
-            twenty, over the paper's range, whose programmes promise the most.
-        given: plans for the last rows of some budgets, by row.
+            twenty, over the paper's range, whose programmes promise the most. The rows by lost noise have it
+            too, and 1 for None.
+        given: plans that were searched, by the row whose place they take.
     """
 
     table: LayerTable
@@ -171,24 +172,35 @@ class PlanMaker:
 
 
 def read_given(texts: list[str], table: LayerTable) -> Mapping[str, RowPlan]:
-    """`w5a8=plan.yaml`: searched plans for the last rows of their budgets, by row.
+    """`w5a8-mixdq=plan.yaml`: searched plans, by the row whose place they take.
+
+    A plan does not say what its search went by, so it is for who gives it to name the row: `mixdq` by the
+    paper's scores, `noise` by lost noise. A budget that has one of them names it: `w8a8=plan.yaml`.
 
     Raises:
-        PlanError: another form, a budget that has no such row or has two plans; a plan that is malformed.
+        PlanError: another form, a row that is no such row or has two plans, a budget with two such rows; a
+            plan that is malformed.
         DigestError: a plan of another model.
     """
-    rows = {case.budget: case for case in choose_cases(None) if case.step in (Step.MIXDQ, Step.NOISE)}
+    rows = [case for case in CASES if case.step in (Step.MIXDQ, Step.NOISE)]
     given: dict[str, RowPlan] = {}
     for text in texts:
-        budget, equals, path = text.partition("=")
-        case = rows.get(budget.strip().lower())
-        if not equals or case is None:
-            raise PlanError(f"--plan {text!r} names no row; write BUDGET=FILE, with {', '.join(rows)}")
-        if case.name in given:
-            raise PlanError(f"{budget} has two plans; give one")
+        row, equals, path = text.partition("=")
+        named = [case.name for case in rows if row.strip().lower() in (case.name, case.budget)]
+        if not equals or not named:
+            names = ", ".join(case.name for case in rows)
+            raise PlanError(f"--plan {text!r} names no row; write ROW=FILE, with {names}")
+        if len(named) > 1:
+            raise PlanError(
+                f"--plan {text!r} may be of {' or '.join(named)}; name the row: the first if the plan was "
+                "searched by the paper's scores, the second if by lost noise"
+            )
+        (name,) = named
+        if name in given:
+            raise PlanError(f"{name} has two plans; give one")
         plan = PrecisionPlan.read(Path(path))
         plan.check(table)
-        given[case.name] = RowPlan(plan, f"searched: {Path(path).name}")
+        given[name] = RowPlan(plan, f"searched: {Path(path).name}")
     return given
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from mixdq.compiler.build_options import BuildOptions
-from mixdq.compiler.options import calibration_of, jobs_of
+from mixdq.compiler.options import jobs_of
 from mixdq.compiler.progress import terminal_watch
-from mixdq.compiler.recipe import Recipe
+from mixdq.compiler.recipe import Calibration, Recipe
 from mixdq.compiler.run import run
 from mixdq.configs.errors import EvaluationError
-from mixdq.configs.files import remove
+from mixdq.configs.files import remove, sha256_of_text
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.ranges import CalibrationRun
 from mixdq.configs.target import Layout, Target
 from mixdq.eval.ablation.cases import Case
 from mixdq.eval.images.bundle_source import bundle_source
@@ -42,7 +43,7 @@ class Studio:
         keep_bundles: whether the compiled rows stay when they are drawn.
         console: where to show the compiler's progress.
         watch: told of the drawing's.
-        calibration_prompts: how many of the preset's; None for all.
+        calibration: what the ranges are measured on.
     """
 
     source: SourceModel
@@ -53,7 +54,15 @@ class Studio:
     keep_bundles: bool
     console: Console
     watch: Watch
-    calibration_prompts: int | None
+    calibration: Calibration
+
+    @property
+    def calibration_run(self) -> CalibrationRun:
+        """The calibration as the rows' range table will name it."""
+        given = self.calibration
+        digest = sha256_of_text("\n".join(given.prompts))
+        sizes = given.resolutions or (self.resolution,)
+        return CalibrationRun(len(given.prompts), digest, given.seed, sizes, given.steps)
 
     def folder(self, case: Case) -> Path:
         """Where a row's pictures are."""
@@ -109,7 +118,7 @@ class Studio:
             resolutions=(self.resolution,),
             batch=1,
             plan=plan,
-            ranges=calibration_of(self.source, None, self.calibration_prompts, None, None, None),
+            ranges=self.calibration,
             layout=Layout.PER_RESOLUTION,
             build=BuildOptions(timing_cache=None, strip_weights=False),
         )

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from mixdq.configs.console import run_app
 from mixdq.configs.layers import Group, LayerName, LayerTable
+from mixdq.configs.ranges import RangeTable
 from mixdq.configs.sensitivity import Metric, Operand, SensitivityTable
 from mixdq.eval.ablation.report import Ablation
 from mixdq.eval.cli import app
@@ -167,7 +169,9 @@ def test_bundles_are_removed_unless_they_are_to_be_kept(whole: Path, inputs: Pat
         (("--count", 4), "the file holds 3 prompts, and 4 from 0 were asked for"),
         (("--ratio", 0.9), "holds another ablation: ratio was None, is 0.9"),
         (("--rows", "w9a9"), "--rows names w9a9"),
+        (("--calibration-count", 3), "holds another ablation: calibration was prompts 2 ("),
         (("--plan", "w5a8"), "names no row"),
+        (("--plan", "w5a8=plan.yaml"), "may be of w5a8-mixdq or w5a8-noise"),
         (("--training", "nowhere"), "nowhere is no folder"),
         (("--prompts", "nowhere.txt"), "the file of prompts nowhere.txt does not exist"),
     ],
@@ -183,6 +187,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     error = capfd.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_roles_are_not_judged_with_other_ranges_than_the_rows_had(
+    whole: Path, inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(inputs / "work" / "layers.json", tmp_path)
+    ranges = RangeTable.read(inputs / "work" / "ranges.json")
+    assert ranges.calibration == Ablation.read(whole).header.calibration
+    replace(ranges, calibration=replace(ranges.calibration, seed=7)).write(tmp_path / "ranges.json")
+    words = ("--rows", "w8a8-naive", "--keep-bundles", "--by-role", "--work", tmp_path)
+    assert _run(*_words(inputs), *words) == 2
+    assert "seed 7, pixels 128, steps 1, and the rows on prompts 2 (" in capfd.readouterr().err
+    assert not (whole / "by-role.json").exists()
 
 
 def test_sensitivities_of_another_model_are_refused_before_anything_is_made(

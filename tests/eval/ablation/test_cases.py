@@ -21,6 +21,10 @@ def test_the_paper_s_table_3_is_among_the_rows() -> None:
     assert [(_case(name).paper_fid or (0, ""))[0] for name in names] == [17.15, 103.96, 31.65, 37.35, 17.03]
 
 
+def test_the_rows_by_lost_noise_have_no_figure_of_the_paper_s() -> None:
+    assert [case.paper_fid for case in CASES if case.step is Step.NOISE] == [None] * 4
+
+
 def test_rows_are_chosen_by_name_and_by_budget_in_the_table_s_order() -> None:
     chosen = choose_cases("W4A16, w8a8-naive")
     assert [case.name for case in chosen] == [

@@ -7,7 +7,10 @@ import pytest
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.layers import ModelIdentity
+from mixdq.configs.ranges import CalibrationRun
 from mixdq.eval.ablation.header import Header, claim
+
+RUN = CalibrationRun(prompts=64, prompts_digest="9" * 64, seed=0, resolutions=(128,), steps=1)
 
 HEADER = Header(
     model=ModelIdentity("tiny", "a" * 64),
@@ -17,6 +20,7 @@ HEADER = Header(
     count=4,
     seed=0,
     resolution=128,
+    calibration=RUN,
     ratio=None,
     plans={},
 )
@@ -35,6 +39,15 @@ def test_the_same_ablation_goes_on(tmp_path: Path) -> None:
         ({"sensitivity_digest": "e" * 64}, "sensitivity_digest was cccccccccccc…, is eeeeeeeeeeee…"),
         ({"seed": 5}, "seed was 0, is 5"),
         ({"plans": {"w5a8-mixdq": "f" * 64}}, "plans was none, is w5a8-mixdq ffffffffffff…"),
+        (
+            {"calibration": replace(RUN, prompts=8, prompts_digest="1" * 64)},
+            "calibration was prompts 64 (999999999999…), seed 0, pixels 128, steps 1, "
+            "is prompts 8 (111111111111…), seed 0, pixels 128, steps 1;",
+        ),
+        (
+            {"calibration": replace(RUN, resolutions=(128, 256))},
+            "is prompts 64 (999999999999…), seed 0, pixels 128 256,",
+        ),
         (
             {"model": ModelIdentity("tiny", "0" * 64)},
             "model was tiny (aaaaaaaaaaaa…), is tiny (000000000000…)",

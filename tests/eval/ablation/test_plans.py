@@ -103,22 +103,43 @@ def test_a_mean_that_no_split_keeps_is_refused(maker: PlanMaker) -> None:
         maker.make(Case(3, 16, Step.MIXDQ))
 
 
-def test_a_searched_plan_takes_the_place_of_its_budget_s_row(
-    maker: PlanMaker, layers: LayerTable, tmp_path: Path
+def test_a_given_ratio_is_that_of_the_rows_by_noise_too_and_1_without(maker: PlanMaker) -> None:
+    assert ", content 1 times the bits of quality" in _plan(maker, "w5a8-noise").how
+    assert ", content 0.9 times" in _plan(replace(maker, ratio=0.9), "w5a8-noise").how
+
+
+@pytest.mark.parametrize(
+    ("word", "row"),
+    [("W5A8-MixDQ", "w5a8-mixdq"), ("w5a8-noise", "w5a8-noise"), ("w8a8", "w8a8-mixdq")],
+)
+def test_a_searched_plan_takes_the_place_of_the_row_that_is_named(
+    maker: PlanMaker, layers: LayerTable, tmp_path: Path, word: str, row: str
 ) -> None:
     plan = uniform_plan(layers, Precision(6, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
     plan.write(tmp_path / "best.yaml")
-    given = read_given([f"W5A8={tmp_path / 'best.yaml'}"], layers)
-    assert list(given) == ["w5a8-noise"]
+    given = read_given([f"{word}={tmp_path / 'best.yaml'}"], layers)
+    assert given == {row: RowPlan(plan, "searched: best.yaml")}
     found = replace(maker, given=given)
-    assert _plan(found, "w5a8-noise") == RowPlan(plan, "searched: best.yaml")
-    assert _plan(found, "w5a8-mixed") == _plan(maker, "w5a8-mixed")
+    assert _plan(found, row) == RowPlan(plan, "searched: best.yaml")
+    for other in {"w5a8-mixed", "w5a8-mixdq", "w5a8-noise"} - {row}:
+        assert _plan(found, other) == _plan(maker, other)
 
 
-@pytest.mark.parametrize("text", ["w5a8", "w7a8=plan.yaml", "full=plan.yaml", "w8a16=plan.yaml"])
-def test_a_plan_for_no_mixdq_row_is_refused(layers: LayerTable, text: str) -> None:
-    with pytest.raises(PlanError, match="names no row; write BUDGET=FILE, with w8a8, w5a8"):
+@pytest.mark.parametrize(
+    "text",
+    ["w5a8", "w5a8-noise", "w7a8=plan.yaml", "full=plan.yaml", "w8a16=plan.yaml", "w5a8-bos=plan.yaml"],
+)
+def test_a_plan_for_no_row_that_is_searched_is_refused(layers: LayerTable, text: str) -> None:
+    with pytest.raises(PlanError, match="names no row; write ROW=FILE, with w8a8-mixdq, w5a8-mixdq, w5a8-no"):
         read_given([text], layers)
+
+
+@pytest.mark.parametrize("budget", ["w5a8", "w4a8", "w4a16", "w3.66a16"])
+def test_a_budget_with_two_searched_rows_is_refused_and_both_are_named(
+    layers: LayerTable, budget: str
+) -> None:
+    with pytest.raises(PlanError, match=f"may be of {budget}-mixdq or {budget}-noise; name the row"):
+        read_given([f"{budget}=plan.yaml"], layers)
 
 
 def test_two_plans_for_one_row_and_a_plan_of_another_model_are_refused(
@@ -126,12 +147,12 @@ def test_two_plans_for_one_row_and_a_plan_of_another_model_are_refused(
 ) -> None:
     plan = uniform_plan(layers, Precision(6, 8), keep=(), protect=(), bos_aware=True, split_shortcuts=True)
     plan.write(tmp_path / "plan.yaml")
-    with pytest.raises(PlanError, match="w5a8 has two plans"):
-        read_given([f"w5a8={tmp_path / 'plan.yaml'}"] * 2, layers)
+    with pytest.raises(PlanError, match="w8a8-mixdq has two plans"):
+        read_given([f"{row}={tmp_path / 'plan.yaml'}" for row in ("w8a8", "w8a8-mixdq")], layers)
     other = replace(plan, model_digest="f" * 64)
     other.write(tmp_path / "other.yaml")
     with pytest.raises(DigestError, match="searched on other weights"):
-        read_given([f"w5a8={tmp_path / 'other.yaml'}"], layers)
+        read_given([f"w5a8-mixdq={tmp_path / 'other.yaml'}"], layers)
 
 
 def test_sensitivities_of_another_model_are_refused(maker: PlanMaker, sensitivity: SensitivityTable) -> None:

@@ -8,6 +8,7 @@ from mixdq.configs.layers import LayerName, LayerTable, ModelIdentity, Role
 from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.quality_table import Difference, Score
+from mixdq.configs.ranges import CalibrationRun
 from mixdq.eval.ablation.by_role import ByRole, RoleRow
 from mixdq.eval.ablation.costs import costs_of
 from mixdq.eval.ablation.header import Header
@@ -97,7 +98,8 @@ def _row(name: str, fid: float, comparison: Comparison | None) -> AblationRow:
 
 @pytest.fixture
 def ablation() -> Ablation:
-    header = Header(ModelIdentity("tiny", "a" * 64), "b" * 64, "c" * 64, "d" * 64, 4, 0, 128, None, {})
+    run = CalibrationRun(64, "9" * 64, 0, (128,))
+    header = Header(ModelIdentity("tiny", "a" * 64), "b" * 64, "c" * 64, "d" * 64, 4, 0, 128, run, None, {})
     comparison = Comparison.of("w8a8-bos", (37.35, 31.65), (39.0, 40.0), "FID-EffLite0 to training pictures")
     roles = tuple(
         RoleRow(Role.CROSS_ATTENTION, aware, 68, sqnr, ssim, 20.0)
@@ -125,6 +127,17 @@ def test_the_table_says_where_the_paper_is_contradicted(ablation: Ablation) -> N
         "| **no** |" in lines
     )
     assert "| W8A8-MIXED | 8.000 | 8.250 | 4 | 1.00 | 64.0 | all layers W8A8 |" in lines
+
+
+def test_a_row_that_the_paper_has_not_is_in_all_tables_but_the_paper_s(ablation: Ablation) -> None:
+    noise = replace(_row("w5a8-noise", 38.0, None), paper_fid=None)
+    lines = list(markdown(replace(ablation, rows=(*ablation.rows, noise))))
+    start = next(number for number, line in enumerate(lines) if line.startswith("Against the paper"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("One role"))
+    shown = [number for number, line in enumerate(lines) if line.startswith("| W5A8-NOISE |")]
+    assert len(shown) == 3
+    assert not [number for number in shown if start < number < end]
+    assert "| W5A8-NOISE | 38 | 30 (29.5 to 30.5) | -1.50 (-1.75 to -1.25) |" in lines
 
 
 def test_the_table_has_intervals_refusals_and_steps(ablation: Ablation) -> None:
