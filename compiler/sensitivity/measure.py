@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdq.compiler.sensitivity.code import MEASURING_CODE
+from mixdq.compiler.sensitivity.finished import finished_table
 from mixdq.compiler.sensitivity.header import Header
 from mixdq.compiler.sensitivity.journal import Entry, Journal
 from mixdq.compiler.sensitivity.order import SensitivityOrder
@@ -19,10 +21,9 @@ from mixdq.compiler.sources import code_digest
 from mixdq.compiler.torch_stages import CalibrationOrder, calibrate_layers, find_layers
 from mixdq.compiler.worker import Report
 from mixdq.configs.errors import EvaluationError, MixdqError, RequestError
-from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerSpec, LayerTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.sensitivity import Measurement, Metric, SensitivityTable, first_ten
+from mixdq.configs.sensitivity import Metric, SensitivityTable, first_ten
 from mixdq.configs.target import Dialect
 from mixdq.export.one_step_size import prompts_at_once
 
@@ -39,23 +40,27 @@ class Outcome:
         entries: all that is measured by now, in the order of the layers.
         now: how many layers this run added.
         opening_s: seconds before the first of them: calibration, loading, full precision.
-        header: how it was measured.
-        table: of all layers, which is written; None while some are missing.
+        header: how it was measured; None where nothing had to be.
+        table: of all layers, which is written; None while some are missing, and where nothing had to be.
+        finished: the file that held the asked table already; None otherwise.
     """
 
     layers: LayerTable
     entries: tuple[Entry, ...]
     now: int
     opening_s: float
-    header: Header
+    header: Header | None
     table: SensitivityTable | None
+    finished: Path | None = None
 
 
 def measure(report: Report, order: SensitivityOrder) -> Outcome:
     """Measures what is not in the journal yet; with all layers there, writes the table and drops the journal.
 
+    A table that an earlier run finished is left as it is.
+
     Raises:
-        EvaluationError: the journal is another measurement's, or damaged.
+        EvaluationError: the journal or the table is another measurement's, or damaged.
         MachineError: another process is at work on the journal, or memory is too little.
         ModelError: values that are not finite.
         RequestError: a pattern that matches no layer.
@@ -65,6 +70,8 @@ def measure(report: Report, order: SensitivityOrder) -> Outcome:
     begun = time.perf_counter()
     layers = find_layers(report, order.source, (order.resolution,))
     selected = select(layers, order.layers, order.sample)
+    if finished_table(order, layers) is not None:
+        return Outcome(layers, (), 0, time.perf_counter() - begun, None, None, order.out)
     with Journal.open(order.journal, restart=order.restart) as journal:
         header, ranges = _settle(report, order, layers, journal)
         left = [layer for layer in selected if layer.name not in journal.done]
@@ -102,7 +109,7 @@ def _settle(
             layers_digest=layers.digest,
             ranges_digest=ranges_digest,
             prompts=len(order.prompts),
-            prompts_digest=_digest(order.prompts),
+            prompts_digest=order.measurement.prompts_digest,
             seed=order.seed,
             resolution=order.resolution,
             widths=order.widths,
@@ -225,23 +232,12 @@ def _table(order: SensitivityOrder, layers: LayerTable, entries: Sequence[Entry]
     table = SensitivityTable(
         model=layers.model,
         layers_digest=layers.digest,
-        measurement=Measurement(
-            prompts=len(order.prompts),
-            prompts_digest=_digest(order.prompts),
-            seed=order.seed,
-            resolution=order.resolution,
-            steps=1,
-            bos_aware=order.bos_aware,
-        ),
+        measurement=order.measurement,
         widths=order.widths,
         scores=scores,
     )
     table.check(layers)
     return table
-
-
-def _digest(prompts: Sequence[str]) -> str:
-    return sha256_of_text("\n".join(prompts))
 
 
 def _free_gpu(device: str) -> None:

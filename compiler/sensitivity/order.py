@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.configs.errors import RequestError
+from mixdq.configs.files import sha256_of_text
 from mixdq.configs.mixdq_format.scores import WIDTHS
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.sensitivity import Operand
+from mixdq.configs.sensitivity import Measurement, Operand
 from mixdq.export.source import SourceModel
 
 PRECISIONS = ("float32", "float16")
@@ -79,6 +80,18 @@ class SensitivityOrder:
     def trials(self) -> int:
         """How many variants of a layer run side by side."""
         return sum(len(bits) for bits in self.widths.values())
+
+    @property
+    def measurement(self) -> Measurement:
+        """What the table says was run."""
+        return Measurement(
+            prompts=len(self.prompts),
+            prompts_digest=sha256_of_text("\n".join(self.prompts)),
+            seed=self.seed,
+            resolution=self.resolution,
+            steps=1,
+            bos_aware=self.bos_aware,
+        )
 
     @property
     def journal(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
+from mixdq.compiler.sensitivity.header import Header
 from mixdq.compiler.sensitivity.journal import Entry
 from mixdq.compiler.sensitivity.measure import Outcome
 from mixdq.compiler.sensitivity.pace import expected_s, in_words
@@ -18,16 +19,20 @@ _SHOWN = 5
 
 def summary(outcome: Outcome, peak_mib: float) -> Iterator[RenderableType]:
     """The run's figures, the most sensitive layers, and what is still to be measured."""
+    if outcome.finished is not None:
+        yield f"{outcome.finished} holds this table already; --restart measures again"
+    header = outcome.header
+    if header is None:
+        return
     if outcome.now:
         seconds = sum(entry.seconds for entry in outcome.entries)
         rate = len(outcome.entries) / seconds
-        header = outcome.header
         yield (
-            f"{len(outcome.entries)} layers x {_trials(outcome)} variants x {header.prompts} prompts at "
+            f"{len(outcome.entries)} layers x {_trials(header)} variants x {header.prompts} prompts at "
             f"{header.resolution} pixels in {seconds:.1f} s on {header.device}: {rate:.2f} layers/s; before "
             f"them {outcome.opening_s:.1f} s to calibrate and open the model; peak {peak_mib:.0f} MiB"
         )
-    for operand, bits in outcome.header.widths.items():
+    for operand, bits in header.widths.items():
         for group in Group:
             if rows := _most_sensitive(outcome, operand, group):
                 yield f"most sensitive {operand}s of {group} layers, {PAPER_METRICS[group]}:"
@@ -36,8 +41,8 @@ def summary(outcome: Outcome, peak_mib: float) -> Iterator[RenderableType]:
         yield _what_is_left(outcome)
 
 
-def _trials(outcome: Outcome) -> int:
-    return sum(len(bits) for bits in outcome.header.widths.values())
+def _trials(header: Header) -> int:
+    return sum(len(bits) for bits in header.widths.values())
 
 
 def _most_sensitive(
