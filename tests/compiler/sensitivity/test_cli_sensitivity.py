@@ -1,5 +1,6 @@
 """The command as people run it: killed, interrupted, gone on with, and its errors."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,18 +56,38 @@ def asked(order: SensitivityOrder) -> SensitivityOrder:
     return replace(order, widths={Operand.WEIGHT: (2, 4, 8)})
 
 
-def _stopped(words: tuple[str, ...], journal: Path, more: int, number: signal.Signals) -> tuple[int, str]:
-    """Starts a command and stops it when so many more layers are finished: its exit code and stderr.
+# The journal cuts off a torn line before it appends one: there the child waits until it is ended.
+_WAITING = """
+import sys, time
+def wait(event, _):
+    if event == "os.truncate" and open({journal!r}).read().count("\\n") > {layers}:
+        time.sleep(600)
+sys.addaudithook(wait)
+"""
 
-    A machine so slow that the command is done before gives exit code 0, which proves nothing and is no error.
-    """
-    before = finished_layers(journal)
-    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and finished_layers(journal) < before + more:
-        time.sleep(0.005)
+
+def _stopped(
+    words: tuple[str, ...], journal: Path, layers: int, number: signal.Signals, folder: Path
+) -> tuple[int, str]:
+    """Starts a command and stops it as it holds so many finished layers: its exit code and stderr."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_WAITING.format(journal=str(journal), layers=layers))
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while " layers" not in said and (line := process.stderr.readline()):
+        said += line
+    while process.poll() is None and finished_layers(journal) < layers:
+        time.sleep(0.01)
     process.send_signal(number)
     _, error = process.communicate()
-    return process.returncode, error
+    return process.returncode, said + error
 
 
 def test_a_killed_and_an_interrupted_run_go_on_to_the_same_bytes(
@@ -75,23 +96,17 @@ def test_a_killed_and_an_interrupted_run_go_on_to_the_same_bytes(
     whole = replace(asked, out=tmp_path / "whole" / "sensitivity.json")
     measure(lambda *_: None, whole)
     words = _words(asked, asked.out)
-    code, _ = _stopped(words, asked.journal, 2, signal.SIGKILL)
-    assert code in (-signal.SIGKILL, 0)
-    killed = finished_layers(asked.journal)
-    assert killed >= 2 or code == 0
-    code, error = _stopped(words, asked.journal, 2, signal.SIGINT)
-    kept = finished_layers(asked.journal)
-    if code:
-        assert code == 130
-        assert kept >= killed + 2
-        assert f"measured {kept} of 84 layers, kept in {asked.journal}" in error
-        assert error.splitlines()[-1].startswith("error: interrupted;")
-        with asked.journal.open("a") as torn:
-            torn.write('{"layer": "conv_out", "sec')
+    code, error = _stopped(words, asked.journal, 2, signal.SIGKILL, tmp_path / "killed")
+    assert (code, finished_layers(asked.journal)) == (-signal.SIGKILL, 2), error
+    code, error = _stopped(words, asked.journal, 4, signal.SIGINT, tmp_path / "interrupted")
+    assert (code, finished_layers(asked.journal)) == (130, 4), error
+    assert f"measured 4 of 84 layers, kept in {asked.journal}" in error
+    assert error.splitlines()[-1].startswith("error: interrupted;")
+    with asked.journal.open("a") as torn:
+        torn.write('{"layer": "conv_out", "sec')
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=True)
-    if kept:
-        assert f"sensitivity: {kept} of " in done.stderr
-        assert "batches of prompts" not in done.stderr
+    assert "sensitivity: 4 of " in done.stderr
+    assert "batches of prompts" not in done.stderr
     assert asked.out.read_bytes() == whole.out.read_bytes()
     assert not asked.journal.exists()
 
@@ -116,6 +131,14 @@ def test_a_part_and_then_all_and_mixdqs_files(
     again = table_of_score_files(files, layers)
     for metric, scores in again.scores[Operand.WEIGHT].items():
         assert scores == table.scores[Operand.WEIGHT][metric]
+    before = asked.out.read_bytes()
+    code, out, _ = command(*_words(asked, asked.out, "--no-bos-aware"))
+    assert (code, out) == (0, f"{asked.out} holds this table already; --restart measures again\n")
+    code, out, error = command(*_words(asked, asked.out))
+    assert (code, out) == (2, "")
+    assert "another measurement (bos aware False, now True); give another --out" in error.splitlines()[-1]
+    assert asked.out.read_bytes() == before
+    assert not asked.journal.exists()
 
 
 @pytest.mark.parametrize(
