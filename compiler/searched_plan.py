@@ -146,7 +146,7 @@ def equal_budgets(subject: Subject, operand: Operand, mean: float) -> Mapping[Pa
     whole, needed = sum(sizes.values()), sum(least[part] * size for part, size in sizes.items())
     if needed > mean * whole:
         raise InfeasibleError(
-            f"a mean of {mean:g} {operand} bits can't be kept: the smallest choice of every layer takes "
+            f"--{operand}-bits {mean:g} can't be kept: the smallest choice of every layer takes "
             f"{needed / whole:.4f}; the nearest that can be kept is {math.ceil(100 * needed / whole) / 100:g}"
         )
     short = {part for part in sizes if least[part] > mean}

@@ -19,7 +19,17 @@ from mixdq.configs.sensitivity import Operand
 
 GIB_IN_BITS = 2**33
 MS_IN_NS = 10**6
-_MOST_BITS = 8
+MOST_BITS = 8
+"""No larger mean can be asked for."""
+
+_OPTIONS = {
+    "weight_bits": ("--weight-bits", ""),
+    "activation_bits": ("--activation-bits", ""),
+    "memory_gib": ("--memory", "GiB"),
+    "latency_ms": ("--latency-ms", ""),
+}
+"""What a budget is asked for with, and its unit there."""
+
 _BITS_OF_A_BYTE = 8
 
 
@@ -47,15 +57,17 @@ class JointBudgets:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None and not 0 < value < math.inf:
+                option, unit = _OPTIONS[field.name]
                 raise PlanError(
-                    f"a budget of {value:g} ({field.name}) is none; give a positive, finite number"
+                    f"{option} {value:g}{unit} is no budget; give a positive, finite number"
+                    f"{' and a unit' if unit else ''}"
                 )
         for operand, bits in (("weight", self.weight_bits), ("activation", self.activation_bits)):
-            if bits is not None and bits > _MOST_BITS and (operand, bits) != ("activation", FLOAT_BITS):
+            if bits is not None and bits > MOST_BITS and (operand, bits) != ("activation", FLOAT_BITS):
                 others = ", or 16 to leave all activations in FP16" if operand == "activation" else ""
                 raise PlanError(
                     f"a mean of {bits:g} {operand} bits is more than any width to choose from; give at most "
-                    f"{_MOST_BITS}{others}"
+                    f"{MOST_BITS}{others}"
                 )
 
 
@@ -183,21 +195,37 @@ def _budgets(subject: Subject, budgets: JointBudgets, times: LayerTimes | None) 
     made = []
     if budgets.weight_bits is not None:
         made.append(
-            Budget("mean weight bits", budgets.weight_bits, sum(layer.weights for layer in subject.table))
+            Budget(
+                "mean weight bits",
+                budgets.weight_bits,
+                sum(layer.weights for layer in subject.table),
+                option="--weight-bits",
+            )
         )
     if budgets.activation_bits not in (None, FLOAT_BITS):
         assert budgets.activation_bits is not None
         parts = (part for part in Part if part.operand is Operand.ACTIVATION)
         made.append(
             Budget(
-                "mean activation bits", budgets.activation_bits, sum(subject.total(part) for part in parts)
+                "mean activation bits",
+                budgets.activation_bits,
+                sum(subject.total(part) for part in parts),
+                option="--activation-bits",
             )
         )
     if budgets.memory_gib is not None:
         what = "packed weights" if subject.menu is None else f"weights and scales on {subject.menu.target}"
-        made.append(Budget(f"GiB of {what}", budgets.memory_gib, GIB_IN_BITS))
+        made.append(Budget(what, budgets.memory_gib, GIB_IN_BITS, option="--memory", memory=True))
     if budgets.latency_ms is not None and times is not None:
-        made.append(Budget("milliseconds of the UNet", budgets.latency_ms, MS_IN_NS, fixed=times.rest))
+        made.append(
+            Budget(
+                "milliseconds of the UNet",
+                budgets.latency_ms,
+                MS_IN_NS,
+                fixed=times.rest,
+                option="--latency-ms",
+            )
+        )
     return tuple(made)
 
 

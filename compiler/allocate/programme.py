@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Generic, TypeVar
 
+from mixdq.compiler.allocate.amounts import memory_in_words, rounded_up
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import LayerName
 
@@ -51,12 +52,16 @@ class Budget:
         limit: in people's units: mean bits, GiB, milliseconds.
         units: whole units of cost for one of them.
         fixed: whole units that are spent whatever is chosen.
+        option: that gave the limit, `--memory`; empty of one of the four programmes.
+        memory: whether the units are bits of memory, which people read in KiB, MiB or GiB.
     """
 
     name: str
     limit: float
     units: int
     fixed: int = 0
+    option: str = ""
+    memory: bool = False
 
     @property
     def capacity(self) -> int:
@@ -72,10 +77,21 @@ class Budget:
         return (cost + self.fixed) / self.units
 
     def at_least(self, cost: int) -> str:
-        """The smallest limit of six digits that pays a cost."""
-        exact = Fraction(cost + self.fixed, self.units)
-        digits = 5 - math.floor(math.log10(exact)) if exact else 0
-        return f"{float(Fraction(math.ceil(exact * Fraction(10) ** digits)) / Fraction(10) ** digits):.6g}"
+        """The smallest limit of few digits that pays a cost, in words."""
+        if self.memory:
+            return memory_in_words(Fraction(cost + self.fixed), up=True)
+        return rounded_up(Fraction(cost + self.fixed, self.units), 6)
+
+    def in_words(self, amount: float, form: str = ".6g", *, up: bool = False) -> str:
+        """An amount in people's units: memory in the unit that suits it, `up` or not; others in a format."""
+        return memory_in_words(Fraction(amount) * self.units, up=up) if self.memory else format(amount, form)
+
+    @property
+    def asked(self) -> str:
+        """What was asked for: `--memory 1KiB (packed weights)`."""
+        if self.option:
+            return f"{self.option} {self.in_words(self.limit)} ({self.name})"
+        return f"the budget of {self.limit:g} for the {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +159,11 @@ class Programme(Generic[T]):
         for number, budget in enumerate(self.budgets):
             least = self.least(number)
             if least > budget.capacity:
+                alone = " beside no other" if len(self.budgets) > 1 else ""
                 raise InfeasibleError(
-                    f"the budget of {budget.limit:g} for the {budget.name} can't be kept: the smallest "
-                    f"choice of every layer takes {budget.shown(least):.6g}; the nearest budget that can be "
-                    f"kept is {budget.at_least(least)}"
+                    f"{budget.asked} can't be kept: the smallest choice of every layer takes "
+                    f"{budget.in_words(budget.shown(least), up=True)}; the nearest budget that can be "
+                    f"kept{alone} is {budget.at_least(least)}"
                 )
 
     def _pairs(self, chosen: Sequence[int]) -> zip[tuple[Item[T], int]]:

@@ -11,15 +11,18 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.compiler.allocate.allocation import FLOAT_BITS, Allocation, allocate
+from mixdq.compiler.allocate.amounts import memory_in_words, rounded_up
 from mixdq.compiler.allocate.baselines import Baseline, baseline
-from mixdq.compiler.allocate.budgets import Split, split_budgets
+from mixdq.compiler.allocate.budgets import Split, pays_smallest, smallest_mean, split_budgets
 from mixdq.compiler.allocate.joint import (
     GIB_IN_BITS,
+    MOST_BITS,
     JointBudgets,
     allocation_of,
     joint_programme,
 )
 from mixdq.compiler.allocate.layer_times import LayerTimes
+from mixdq.compiler.allocate.programme import InfeasibleError
 from mixdq.compiler.allocate.solver import USUAL_LIMIT_S, Solution, solve
 from mixdq.compiler.allocate.subject import Part, Subject
 from mixdq.configs.errors import PlanError
@@ -86,6 +89,7 @@ class Request:
 
         Raises:
             PlanError: an operand without a budget.
+            InfeasibleError: a mean that is too small to be split so; names the nearest that is not.
         """
         result: dict[Part, float] = {}
         for operand in Operand:
@@ -102,6 +106,9 @@ class Request:
                     f"{' (16 for FP16)' if operand is Operand.ACTIVATION else ' or --memory'}, or --budget "
                     "for each"
                 )
+            split = {part: result[part] for part in parts if part not in self.direct}
+            if mean is not None and not pays_smallest(subject, split):
+                raise self._too_small(subject, operand, mean, split)
         return result
 
     def mean(self, subject: Subject, operand: Operand) -> float | None:
@@ -111,8 +118,36 @@ class Request:
         memory = self.budgets.memory_gib
         if memory is None:
             return self.budgets.weight_bits
-        by_memory = memory * GIB_IN_BITS / sum(layer.weights for layer in subject.table)
+        by_memory = memory * GIB_IN_BITS / _weights(subject)
         return min(by_memory, self.budgets.weight_bits or by_memory)
+
+    def _too_small(
+        self, subject: Subject, operand: Operand, mean: float, parts: Mapping[Part, float]
+    ) -> InfeasibleError:
+        """That a mean can't be split, in the options that gave it."""
+        needed = smallest_mean(subject, operand, self.ratios[operand], parts)
+        bits, most = rounded_up(needed, 6), max(mean, float(needed))
+        of_weights = operand is Operand.WEIGHT
+        asked = self.budgets.weight_bits if of_weights else self.budgets.activation_bits
+        memory = self.budgets.memory_gib if of_weights else None
+        option = "--ratio" if of_weights else "--activation-ratio"
+        given, nearest, takes = [], [], f"{bits} mean {operand} bits"
+        if memory is not None and memory * GIB_IN_BITS / _weights(subject) <= most:
+            enough = memory_in_words(needed * _weights(subject), up=True)
+            given.append(f"--memory {memory_in_words(memory * GIB_IN_BITS)}")
+            nearest.append(f"--memory {enough}")
+            takes = f"{enough} ({takes})"
+        if asked is not None and asked <= most:
+            given.append(f"--{operand}-bits {asked:g}")
+            nearest.append(f"--{operand}-bits {bits}")
+        if asked is not None and needed > MOST_BITS:
+            ending = f"no mean up to {MOST_BITS} is enough for it; choose {option} nearer to 1"
+        else:
+            ending = f"the nearest that can be kept is {' with '.join(nearest)}"
+        return InfeasibleError(
+            f"{' with '.join(given)} can't be kept: at this split of content to quality ({option} "
+            f"{self.ratios[operand]:g}) the smallest choices need {takes}; {ending}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +175,9 @@ class Answer:
             f"{allocation.mean_activation_bits_with_protected:.4f}"
         )
         yield (
-            f"packed weights: {allocation.weight_bytes:,} bytes ({allocation.weight_bytes / 2**30:.3f} GiB), "
-            "without scales, biases and what is no quantizable layer"
+            f"packed weights: {allocation.weight_bytes:,} bytes "
+            f"({memory_in_words(allocation.weight_bytes * 8)}), without scales, biases and what is no "
+            "quantizable layer"
         )
         scores = (f"{part} {allocation.score(part):.6g}" for part in Part)
         yield f"objectives: {', '.join(scores)}"
@@ -163,13 +199,17 @@ class Answer:
                     name if first else "",
                     str(len(solution.programme.items)) if first else "",
                     budget.name,
-                    f"{budget.limit:.4f}",
-                    f"{solution.shown(number):.4f}",
+                    budget.in_words(budget.limit, ".4f"),
+                    budget.in_words(solution.shown(number), ".4f"),
                     f"{solution.score:.6f}" if first else "",
                     gap if first else "",
                     f"{solution.seconds:.2f}" if first else "",
                 )
         return view
+
+
+def _weights(subject: Subject) -> int:
+    return sum(layer.weights for layer in subject.table)
 
 
 def write_mixdq(folder: Path, plan: PrecisionPlan, allocation: Allocation) -> tuple[Path, ...]:

@@ -233,8 +233,8 @@ def _explained(programme: Programme[T], limit_s: float) -> PlanError:
         if (cost := _cheapest(programme, number, limit_s)) is not None:
             return InfeasibleError(
                 f"the budgets can't be kept together: within the others, the {budget.name} are at least "
-                f"{budget.shown(cost):.6g}, and {budget.limit:g} was asked for; the nearest budget that can "
-                f"be kept is {budget.at_least(cost)}"
+                f"{budget.in_words(budget.shown(cost))}, and {budget.in_words(budget.limit)} was asked for; "
+                f"the nearest budget that can be kept is {budget.at_least(cost)}"
             )
     low, high = (
         1.0,
@@ -243,7 +243,9 @@ def _explained(programme: Programme[T], limit_s: float) -> PlanError:
     while high - low > _FACTOR_STEP:
         middle = (low + high) / 2
         low, high = (low, middle) if _can_be_kept(programme, middle, limit_s) else (middle, high)
-    nearest = ", ".join(f"{budget.name} {budget.limit * high:.6g}" for budget in programme.budgets)
+    nearest = ", ".join(
+        f"{budget.name} {budget.in_words(budget.limit * high, up=True)}" for budget in programme.budgets
+    )
     return InfeasibleError(
         "the budgets can't be kept together, and to raise one of them is not enough; the nearest that can be "
         f"kept are {high:.3f} times as large: {nearest}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from mixdq.compiler.allocate.allocation import FLOAT_BITS, Allocation, combine
-from mixdq.compiler.allocate.budgets import Split, split_budgets
+from mixdq.compiler.allocate.amounts import rounded_up
+from mixdq.compiler.allocate.budgets import Split, pays_smallest, smallest_mean, split_budgets
 from mixdq.compiler.allocate.joint import scaled_score
 from mixdq.compiler.allocate.programme import InfeasibleError
 from mixdq.compiler.allocate.solved import Found, Wanted, Watch, solve_all
@@ -78,7 +79,7 @@ def candidates(
 
     Raises:
         PlanError: a mean or a ratio that is none.
-        InfeasibleError: no split can be kept; why the first one can't.
+        InfeasibleError: no split can be kept; names the nearest mean of which one can.
     """
     weights = _splits(subject, Operand.WEIGHT, weight_bits, ratios[Operand.WEIGHT])
     activations = _splits(subject, Operand.ACTIVATION, activation_bits, ratios[Operand.ACTIVATION])
@@ -140,9 +141,31 @@ def _splits(subject: Subject, operand: Operand, mean: float, ratios: Sequence[fl
             f"a mean of {mean:g} {operand} bits is more than any width to choose from; give at most {most}"
             f"{', or 16 for FP16' if operand is Operand.ACTIVATION else ''}"
         )
-    if mean == most or len(parts) == 1:
+    if mean == most:
         return [_Split(operand, None, dict.fromkeys(parts, mean))]
-    return [_Split(operand, ratio, split_budgets(subject, operand, Split(mean, ratio))) for ratio in ratios]
+    splits = [_Split(operand, ratio, split_budgets(subject, operand, Split(mean, ratio))) for ratio in ratios]
+    if len(parts) == 1:
+        splits = [_Split(operand, None, dict.fromkeys(parts, mean))]
+    if not any(pays_smallest(subject, split.budgets) for split in splits):
+        raise _too_small(subject, operand, mean, ratios)
+    return splits
+
+
+def _too_small(subject: Subject, operand: Operand, mean: float, ratios: Sequence[float]) -> InfeasibleError:
+    """That a mean can't be kept at any ratio; names the smallest that can, at one of them."""
+    parts = [part for part in parts_of(operand) if subject.layers(part)]
+    needed, ratio = min((smallest_mean(subject, operand, ratio, parts), ratio) for ratio in ratios)
+    most = max(subject.widths[part][-1] for part in parts)
+    bits = rounded_up(needed, 6)
+    nearest = (
+        f"no mean up to {most} is enough for it; choose ratios nearer to 1"
+        if needed > most
+        else f"the nearest that can be kept is --{operand}-bits {bits}"
+    )
+    return InfeasibleError(
+        f"--{operand}-bits {mean:g} can't be kept at any split of content to quality that was asked for: the "
+        f"smallest choices need {bits} mean {operand} bits, at a ratio of {ratio:g}; {nearest}"
+    )
 
 
 def _made(
@@ -153,10 +176,7 @@ def _made(
         for (part, mean), solution in found.items()
         if isinstance(solution, Solution)
     }
-    made = tuple(_candidate(subject, pair, found, gained) for pair in pairs)
-    if all(candidate.allocation is None for candidate in made):
-        raise InfeasibleError(f"none of the {len(made)} splits can be kept; of the first: {made[0].reason}")
-    return made
+    return tuple(_candidate(subject, pair, found, gained) for pair in pairs)
 
 
 def _candidate(

@@ -216,7 +216,7 @@ def test_both_groups_may_have_two_bits(search: Path, emoji_layers: LayerTable) -
 
 
 def test_a_mean_below_every_choice_names_the_nearest(search: Path, emoji_layers: LayerTable) -> None:
-    with pytest.raises(InfeasibleError, match=r"a mean of 3 activation bits can't be kept.* 4$"):
+    with pytest.raises(InfeasibleError, match=r"--activation-bits 3 can't be kept.* 4$"):
         replace(NO_WORDS, activation_bits=3).choose(emoji_layers.model, CPU)
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 
-from mixdq.compiler.allocate.budgets import Split, split_budgets
+from mixdq.compiler.allocate.amounts import rounded_up
+from mixdq.compiler.allocate.budgets import Split, pays_smallest, smallest_mean, split_budgets
 from mixdq.compiler.allocate.subject import Part, Subject, parts_of
 from mixdq.configs.errors import PlanError
 from mixdq.configs.sensitivity import Operand
@@ -38,3 +40,20 @@ def test_a_split_of_nothing_is_refused(
 ) -> None:
     with pytest.raises(PlanError, match="positive, finite"):
         split_budgets(make_subject(0), Operand.WEIGHT, Split(mean, ratio))
+
+
+@pytest.mark.parametrize("operand", list(Operand))
+def test_the_smallest_mean_as_it_is_named_is_kept_and_none_below(subject: Subject, operand: Operand) -> None:
+    draw = random.Random(1)
+    for ratio in (0.25, 0.5, 1.0, 2.0, *(draw.uniform(0.1, 3) for _ in range(100))):
+        needed = smallest_mean(subject, operand, ratio, parts_of(operand))
+        kept = split_budgets(subject, operand, Split(float(rounded_up(needed, 6)), ratio))
+        below = split_budgets(subject, operand, Split(float(needed) * (1 - 1e-9), ratio))
+        assert pays_smallest(subject, kept)
+        assert not pays_smallest(subject, below)
+
+
+def test_without_a_part_only_the_other_decides(subject: Subject) -> None:
+    """992 and 1792 weights: at equal means content's two bits are the mean."""
+    assert smallest_mean(subject, Operand.WEIGHT, 1.0, [Part.CONTENT_WEIGHTS]) == 2
+    assert smallest_mean(subject, Operand.WEIGHT, 1.0, parts_of(Operand.WEIGHT)) == 4

@@ -87,6 +87,55 @@ def test_memory_is_a_budget_of_weights(files: Path, command: Command) -> None:
     assert 1200 < taken <= 1.4 * 1024
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--memory", "0.01KiB", "--activation-bits", 8),
+        ("--memory", "0.01KiB", "--activation-bits", 8, "--ratio", 0.7),
+        ("--memory", "0.01KiB", "--weight-bits", 2.5, "--activation-bits", 8),
+        ("--memory", "0.01KiB", "--weight-bits", 8, "--activation-bits", 8),
+        ("--weight-bits", 1.5, "--activation-bits", 8),
+        ("--weight-bits", 1.5, "--activation-bits", 16, "--ratio", 0.61),
+        ("--weight-bits", 5, "--activation-bits", 3.9, "--activation-ratio", 1.09),
+        ("--weight-bits", 3, "--activation-bits", 8, "--budget", "quality.weight=4", "--ratio", 0.4),
+        ("--memory", "0.01KiB", "--joint"),
+        ("--weight-bits", 1.5, "--joint"),
+        ("--activation-bits", 1.5, "--joint"),
+    ],
+)
+def test_the_nearest_budget_that_an_error_names_can_be_kept(
+    files: Path, command: Command, words: tuple[object, ...]
+) -> None:
+    code, _, err = command(*_allocate(files, *words))
+    assert (code, "can't be kept" in err) == (2, True)
+    option = err.removeprefix("error: ").split()[0]
+    named = dict(re.findall(r"(--[a-z-]+) ([0-9.]+(?:[KMG]iB)?)", err.split("the nearest ")[1]))
+    named = named or {option: re.findall(r" is ([0-9.]+(?:[KMG]iB)?)$", err)[0]}
+    assert option in named
+    again = [named.get(str(before), word) for before, word in zip(("", *words), words, strict=False)]
+    assert again != list(words)
+    code, _, err = command(*_allocate(files, *again))
+    assert (code, err) == (0, "")
+
+
+def test_memory_that_is_too_small_is_said_in_memory(files: Path, command: Command) -> None:
+    """2784 weights, 992 of them content's: at equal means quality's four bits decide, 1392 bytes."""
+    code, _, err = command(*_allocate(files, "--memory", "0.5KiB", "--activation-bits", 8))
+    assert code == 2
+    assert err == (
+        "error: --memory 0.5KiB can't be kept: at this split of content to quality (--ratio 1) the smallest "
+        "choices need 1.3594KiB (4 mean weight bits); the nearest that can be kept is --memory 1.3594KiB\n"
+    )
+    code, out, _ = command(*_allocate(files, "--memory", "1.5KiB", "--joint"))
+    assert (code, re.findall(r"packed weights +│ +([0-9.KiB]+) ", out)) == (0, ["1.5KiB"])
+
+
+def test_a_split_that_no_mean_keeps_is_said_so(files: Path, command: Command) -> None:
+    words = ("--weight-bits", 7, "--activation-bits", 8, "--ratio", 0.01)
+    code, _, err = command(*_allocate(files, *words))
+    assert (code, "no mean up to 8 is enough for it; choose --ratio nearer to 1" in err) == (2, True)
+
+
 def _latency(layers: LayerTable, path: Path) -> None:
     rows = tuple(
         LatencyRow(
@@ -176,7 +225,13 @@ def test_a_baseline_is_a_plan_within_the_budgets(files: Path, command: Command) 
     [
         (("--weight-bits", 5), "no budget for content.activation and quality.activation"),
         (("--activation-bits", 8), "no budget for content.weight and quality.weight"),
-        (("--weight-bits", 1.9, "--activation-bits", 8), "nearest budget that can be kept is 2"),
+        (("--weight-bits", 1.9, "--activation-bits", 8), "nearest that can be kept is --weight-bits 4"),
+        (("--weight-bits", "nan", "--activation-bits", 8), "--weight-bits nan is no budget"),
+        (("--weight-bits", 5, "--latency-ms", "inf"), "--latency-ms inf is no budget"),
+        (
+            ("--budget", "content.weight=1", "--weight-bits", 5, "--activation-bits", 8),
+            "the budget of 1 for the mean weight bits of the content group",
+        ),
         (("--weight-bits", 16, "--activation-bits", 8), "more than any width"),
         (("--weight-bits", 5, "--activation-bits", 8, "--memory", "1.6"), "no amount of memory"),
         (("--latency-ms", 5), "give both or neither"),

@@ -122,7 +122,7 @@ def test_four_bits_of_a_convolution_cost_its_activation_and_equal_choices_quanti
 
 def test_what_can_not_be_written_yet_is_not_chosen_but_said(subject: Subject) -> None:
     on_target = with_menu(subject, TODAY, split_shortcuts=True)
-    with pytest.raises(InfeasibleError, match=r"GiB of weights and scales on rtx:sm89 .*--unwritten adds"):
+    with pytest.raises(InfeasibleError, match=r"KiB \(weights and scales on rtx:sm89\) .*--unwritten adds"):
         solve(_request(1500), on_target, TODAY)
     old = Rules(find_capability("cuda:sm80"), None, unwritten=True)
     with pytest.raises(InfeasibleError) as refused:

@@ -101,9 +101,7 @@ def test_by_noise_the_worst_layer_is_raised_though_another_would_gain_more_decib
     widths = dict.fromkeys(Part, (4, 8))
     chosen = {}
     for objective in Objective:
-        subject = Subject(
-            table, sensitivity, PAPER_METRICS, widths, 64, frozenset(), objective=objective
-        )
+        subject = Subject(table, sensitivity, PAPER_METRICS, widths, 64, frozenset(), objective=objective)
         found = solve(subject.programme(part, 6.0))
         chosen[objective] = found.programme.values(found.chosen)
     assert chosen == {Objective.SCORES: {NEAR: 4, FAR: 8}, Objective.NOISE: {NEAR: 8, FAR: 4}}

@@ -69,8 +69,22 @@ def test_splits_that_can_not_be_kept_say_why(subject: Subject) -> None:
 
 
 def test_with_no_split_that_can_be_kept_there_is_no_search(subject: Subject) -> None:
-    with pytest.raises(InfeasibleError, match="none of the 4 splits can be kept; of the first"):
+    said = (
+        r"--weight-bits 2.2 can't be kept at any split .* at a ratio of 0.5; .* is --weight-bits ([0-9.]+)$"
+    )
+    with pytest.raises(InfeasibleError, match=said) as raised:
         candidates(subject, 2.2, 8.0, RATIOS, _silent)
+    nearest = float(str(raised.value).split()[-1])
+    assert [each.allocation is not None for each in candidates(subject, nearest, 8.0, RATIOS, _silent)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    with pytest.raises(InfeasibleError, match=r"--activation-bits 3 can't .* is --activation-bits 4$"):
+        candidates(subject, 5.0, 3.0, RATIOS, _silent)
+    with pytest.raises(InfeasibleError, match=r"no mean up to 8 is enough"):
+        candidates(subject, 5.0, 8.0, {**RATIOS, Operand.WEIGHT: (1000.0,)}, _silent)
 
 
 def test_more_bits_than_any_width_are_refused(subject: Subject) -> None:
