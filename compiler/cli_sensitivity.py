@@ -124,7 +124,10 @@ def sensitivity(
         ),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Drop what an interrupted run measured.", rich_help_panel=_PART)
+        bool,
+        typer.Option(
+            "--restart", help="Measure anew: drop what an earlier run measured.", rich_help_panel=_PART
+        ),
     ] = False,
     mixdq: Annotated[
         Path | None, typer.Option("--mixdq", help="Also write MixDQ's YAML tables into this folder.")
@@ -171,6 +174,7 @@ def _measure(order: SensitivityOrder, mixdq: Path | None) -> None:
     from mixdq.compiler.sensitivity.watch import watching
     from mixdq.compiler.worker import run_in_child
     from mixdq.configs.mixdq_format.scores import score_files_of_table
+    from mixdq.configs.sensitivity import SensitivityTable
 
     totals: list[int] = []
 
@@ -193,9 +197,12 @@ def _measure(order: SensitivityOrder, mixdq: Path | None) -> None:
     for part in summary(done.value, done.peak_mib):
         console.print(part, soft_wrap=isinstance(part, str), highlight=False)
     table = done.value.table
+    if table is None and done.value.finished is not None:
+        table = SensitivityTable.read(done.value.finished)
+    elif table is not None:
+        print(f"written: {order.out}")
     if table is None:
         return
-    print(f"written: {order.out}")
     if mixdq is not None:
         for name, file in score_files_of_table(table).items():
             file.write(mixdq / name)
