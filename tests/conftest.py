@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +177,16 @@ def make_bundle(root: Path) -> Bundle:
     )
     bundle.write(root)
     return bundle
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_many_threads_as_before() -> Iterator[None]:
+    """Modules that have torch compute in one thread leave it as it was: sums depend on it."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    yield
+    if torch is not None:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def mixdq_compile() -> Command:
             check=False,
             env={**os.environ, **(env or {})},
             preexec_fn=before,
-            timeout=300,
+            timeout=570,
         )
 
     return run

@@ -255,6 +255,6 @@ def test_794_layers_take_far_less_than_a_second(layers: LayerTable) -> None:
 
 
 def _seconds(plan: PrecisionPlan, table: LayerTable, rules: Rules) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     legalize(plan, table, rules)
-    return time.perf_counter() - start
+    return time.process_time() - start
