@@ -11,7 +11,7 @@ from mixdq.compiler.built import Built
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import SYMBOLIC, TensorSpec
 from mixdq.configs.errors import GraphError, TargetError
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -77,6 +77,7 @@ def _open(graph: Path) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*ORT_EXACT_PRODUCTS)
     options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(

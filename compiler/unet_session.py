@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 
 from mixdq.configs.errors import GraphError
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS
 from mixdq.passes.name_blocks import BLOCK_PREFIX
 
 _ERRORS_ONLY = 3
@@ -32,6 +32,7 @@ def open_session(model: Path | bytes, folder: Path | None = None) -> ort.Inferen
         GraphError: ONNX Runtime refuses it.
     """
     options = ort.SessionOptions()
+    options.add_session_config_entry(*ORT_EXACT_PRODUCTS)
     options.log_severity_level = _ERRORS_ONLY
     if folder is not None:
         options.add_session_config_entry(

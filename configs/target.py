@@ -19,6 +19,11 @@ ORT_NO_SPINNING = ("session.intra_op.allow_spinning", "0")
 """An entry of a session's configuration: its threads sleep between runs. A picture takes four sessions in
 turn, and threads of one that wait in a loop take the cores from the next."""
 
+ORT_EXACT_PRODUCTS = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""An entry of a session's configuration: ONNX Runtime makes one node of a matrix product and the
+DequantizeLinear of its weight alone, and by default quantizes that node's input to 8 bits unasked: the plan's
+floating-point activation would be lost. At level 1 it computes in FP32."""
+
 
 class Dialect(StrEnum):
     """The form of ONNX graph that a family of back ends reads best.

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from mixdq.configs.bundle import EngineRecord
 from mixdq.configs.errors import BundleError, TargetError
 from mixdq.configs.gpu import find_gpu
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_NO_SPINNING
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS, ORT_NO_SPINNING
 from mixdq.runtime.engine import Array
 
 _ERRORS_ONLY = 3
@@ -82,6 +82,7 @@ class OnnxNetwork:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry(*ORT_NO_SPINNING)
+        options.add_session_config_entry(*ORT_EXACT_PRODUCTS)
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -10,7 +10,7 @@ from mixdq.compiler.lint.finding import EngineLayers, Finding, Severity
 from mixdq.compiler.lint.subject import Planned, quantized_inputs
 from mixdq.compiler.worker import Report
 from mixdq.configs.errors import GraphError
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS
 
 RULE = "engine-not-quantized"
 _TODO = "where time counts, leave its input in floating point for this target: the pair only adds to it"
@@ -29,6 +29,7 @@ def optimized_kinds(report: Report, graph: Path) -> Mapping[str, str]:
 
     report("opening", 0, None)
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*ORT_EXACT_PRODUCTS)
     options.log_severity_level = _ERRORS_ONLY
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"

@@ -16,7 +16,7 @@ from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.layers import LayerName, LayerTable
-from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_NO_SPINNING
+from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS, ORT_NO_SPINNING
 from mixdq.eval.speed.bundle_subject import BundleSubject
 from mixdq.eval.speed.kernel_owners import QUANTIZE_OPS, KernelOwners
 from mixdq.eval.speed.subject import Case, Subject
@@ -162,6 +162,7 @@ def _profiled_session(graph: Path, prefix: Path) -> Any:
 
     options = ort.SessionOptions()
     options.add_session_config_entry(*ORT_NO_SPINNING)
+    options.add_session_config_entry(*ORT_EXACT_PRODUCTS)
     options.log_severity_level = _ERRORS_ONLY
     options.enable_profiling = True
     options.profile_file_prefix = str(prefix)
