@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mixdq.compiler.recipe import Uniform
-from mixdq.compiler.searched_plan import FLOAT_BITS, LARGEST_WIDTH, ChosenPlan, ShippedSearch, why_no_search
+from mixdq.compiler.searched_plan import LARGEST_WIDTH, ChosenPlan, ShippedSearch, why_no_search
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import ModelIdentity, parse_layer_name
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.precision import FLOAT_BITS, FP16, Precision
 from mixdq.configs.presets import preset_for
 from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.target import Target

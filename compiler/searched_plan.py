@@ -13,7 +13,7 @@ from mixdq.compiler.recipe import Uniform
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import LayerTable, ModelIdentity
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.precision import Precision
+from mixdq.configs.precision import FLOAT_BITS, Precision
 from mixdq.configs.sensitivity import PAPER_METRICS, Objective, Operand, SensitivityTable
 from mixdq.configs.shipped_search import plan_name, shipped_layers, shipped_plan, shipped_sensitivity
 from mixdq.configs.target import Target
@@ -21,7 +21,6 @@ from mixdq.configs.target import Target
 if TYPE_CHECKING:
     from mixdq.compiler.allocate.subject import Part, Subject, Widths
 
-FLOAT_BITS = 16
 LARGEST_WIDTH = 8
 
 

@@ -16,9 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import LayerSpec
-from mixdq.configs.precision import FP8, FP16, Precision
-
-_FLOAT_BITS = 16
+from mixdq.configs.precision import FLOAT_BITS, FP8, FP16, Precision
 
 
 class WeightFormat(StrEnum):
@@ -37,7 +35,7 @@ class WeightFormat(StrEnum):
 
 
 _WEIGHT_BITS = {
-    WeightFormat.FLOAT: _FLOAT_BITS,
+    WeightFormat.FLOAT: FLOAT_BITS,
     WeightFormat.INT8: 8,
     WeightFormat.INT4: 4,
     WeightFormat.INT2: 2,
@@ -56,7 +54,7 @@ class ActivationFormat(StrEnum):
     @property
     def bits(self) -> int:
         """Of one value; 16 for floating point, as in `Precision`."""
-        return _FLOAT_BITS if self is ActivationFormat.FLOAT else 8
+        return FLOAT_BITS if self is ActivationFormat.FLOAT else 8
 
 
 class Granularity(StrEnum):

@@ -12,7 +12,9 @@ from pydantic_core import CoreSchema, core_schema
 from mixdq.configs.errors import PlanError
 
 _INTEGER_WIDTHS = range(2, 9)
-_FLOAT_WIDTH = 16
+FLOAT_BITS = 16
+"""The width that means: not quantized."""
+
 _PATTERN = re.compile(r"W(\d+)A(\d+)")
 
 
@@ -33,9 +35,9 @@ class Precision:
 
     def __post_init__(self) -> None:
         for operand, bits in (("weight", self.weight_bits), ("activation", self.activation_bits)):
-            if bits not in _INTEGER_WIDTHS and bits != _FLOAT_WIDTH:
+            if bits not in _INTEGER_WIDTHS and bits != FLOAT_BITS:
                 raise PlanError(f"{bits} is no {operand} width: use 2 to 8 bits, or 16 for floating point")
-        if self.weight_bits == _FLOAT_WIDTH and self.activation_bits != _FLOAT_WIDTH:
+        if self.weight_bits == FLOAT_BITS and self.activation_bits != FLOAT_BITS:
             raise PlanError(
                 f"W16A{self.activation_bits} is no precision: a quantized activation needs a quantized "
                 "weight; use FP16, or give the weight at most 8 bits"
@@ -46,12 +48,12 @@ class Precision:
     @property
     def quantizes_weight(self) -> bool:
         """Whether the weight is stored as integers or FP8."""
-        return self.weight_bits != _FLOAT_WIDTH
+        return self.weight_bits != FLOAT_BITS
 
     @property
     def quantizes_activation(self) -> bool:
         """Whether the layer's input is quantized."""
-        return self.activation_bits != _FLOAT_WIDTH
+        return self.activation_bits != FLOAT_BITS
 
     def __str__(self) -> str:
         if self.floating:

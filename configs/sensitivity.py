@@ -67,6 +67,9 @@ _MILLION = 1e6
 Scores = Mapping[LayerName, tuple[float, ...]]
 """One score a width, in the order of the table's widths."""
 
+LayerScores = Mapping[Operand, Mapping[Metric, tuple[float, ...]]]
+"""One layer's scores by operand and metric, one a width: means over the prompts."""
+
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Measurement:

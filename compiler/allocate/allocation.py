@@ -9,10 +9,8 @@ from mixdq.compiler.allocate.solver import USUAL_LIMIT_S, Solution, solve
 from mixdq.compiler.allocate.subject import Part, Subject
 from mixdq.configs.layers import LayerName
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.precision import Precision
+from mixdq.configs.precision import FLOAT_BITS, Precision
 from mixdq.configs.sensitivity import Operand
-
-FLOAT_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)

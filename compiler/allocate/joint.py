@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from mixdq.compiler.allocate.allocation import FLOAT_BITS, Allocation
+from mixdq.compiler.allocate.allocation import Allocation
 from mixdq.compiler.allocate.layer_times import LayerTimes
 from mixdq.compiler.allocate.programme import Budget, Choice, Item, Programme
 from mixdq.compiler.allocate.solver import Solution
@@ -14,7 +14,7 @@ from mixdq.compiler.allocate.subject import Part, Subject
 from mixdq.compiler.legal.menu import Menu
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import LayerName, LayerSpec
-from mixdq.configs.precision import Precision
+from mixdq.configs.precision import FLOAT_BITS, Precision
 from mixdq.configs.sensitivity import Operand
 
 GIB_IN_BITS = 2**33

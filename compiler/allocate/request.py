@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from mixdq.compiler.allocate.allocation import FLOAT_BITS, Allocation, allocate
+from mixdq.compiler.allocate.allocation import Allocation, allocate
 from mixdq.compiler.allocate.amounts import memory_in_words, rounded_up
 from mixdq.compiler.allocate.baselines import Baseline, baseline
 from mixdq.compiler.allocate.budgets import Split, pays_smallest, smallest_mean, split_budgets
@@ -29,6 +29,7 @@ from mixdq.configs.errors import PlanError
 from mixdq.configs.mixdq_format.bitmap import bitmaps_of_plan
 from mixdq.configs.mixdq_format.protected import write_protected
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 

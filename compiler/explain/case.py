@@ -9,9 +9,8 @@ from mixdq.compiler.allocate.subject import Part
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import Group, LayerName, LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Metric, Operand, SensitivityTable
-
-FLOAT_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)

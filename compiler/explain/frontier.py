@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from mixdq.compiler.allocate.joint import scaled_score
 from mixdq.compiler.allocate.subject import Part, Subject, Widths, parts_of
 from mixdq.compiler.allocate.sweep import Point
-from mixdq.compiler.explain.case import FLOAT_BITS, Case
+from mixdq.compiler.explain.case import Case
 from mixdq.configs.layers import LayerName
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 _NAMED = 10

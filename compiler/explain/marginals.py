@@ -9,10 +9,11 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.compiler.allocate.subject import Part
-from mixdq.compiler.explain.case import FLOAT_BITS, Case
+from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.scores import shown_change, shown_label, shown_score
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import Group, LayerName, Role
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Metric, Operand
 
 

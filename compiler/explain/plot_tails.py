@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mixdq.compiler.explain.case import FLOAT_BITS
 from mixdq.compiler.explain.plot_style import GREY, INK, WIDTH_COLOURS, new_figure, styled
 from mixdq.compiler.explain.ranking import RankedLayer, Ranking
 from mixdq.compiler.explain.scores import is_likeness, shown_label, shown_value
 from mixdq.configs.layers import LayerName
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from rich.console import RenderableType
 
-from mixdq.compiler.explain.case import FLOAT_BITS, Case
+from mixdq.compiler.explain.case import Case
 from mixdq.compiler.explain.tables import new_table
 from mixdq.configs.layers import LayerSpec
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 _UNQUANTIZED_BOPS = FLOAT_BITS * FLOAT_BITS

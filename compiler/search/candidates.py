@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from mixdq.compiler.allocate.allocation import FLOAT_BITS, Allocation, combine
+from mixdq.compiler.allocate.allocation import Allocation, combine
 from mixdq.compiler.allocate.amounts import rounded_up
 from mixdq.compiler.allocate.budgets import Split, pays_smallest, smallest_mean, split_budgets
 from mixdq.compiler.allocate.joint import scaled_score
@@ -16,6 +16,7 @@ from mixdq.compiler.allocate.solver import USUAL_LIMIT_S, Solution
 from mixdq.compiler.allocate.subject import Part, Subject, parts_of
 from mixdq.compiler.allocate.sweep import spaced
 from mixdq.configs.errors import PlanError
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 OPTIMUM = "optimum"

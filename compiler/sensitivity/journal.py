@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,7 @@ from mixdq.compiler.sensitivity.journal_file import JournalFile, damaged, lines_
 from mixdq.configs.documents import STRICT, parse, to_plain
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.layers import LayerName
-from mixdq.configs.sensitivity import Metric, Operand
-
-LayerScores = Mapping[Operand, Mapping[Metric, tuple[float, ...]]]
-"""One score a width by operand and metric."""
+from mixdq.configs.sensitivity import LayerScores
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

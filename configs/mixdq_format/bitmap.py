@@ -12,10 +12,9 @@ from mixdq.configs.files import write_text
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.mixdq_format.names import prefixed_name, read_names
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.precision import FLOAT_BITS, FP16, Precision
 from mixdq.configs.sensitivity import first_ten
 
-FLOAT_BITS = 16
 _WIDTHS = {*range(2, 9), FLOAT_BITS}
 
 

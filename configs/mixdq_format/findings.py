@@ -10,7 +10,8 @@ from pathlib import Path
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layer_sizes import input_elements
 from mixdq.configs.layers import LayerSpec, LayerTable
-from mixdq.configs.mixdq_format.bitmap import FLOAT_BITS, BitMap
+from mixdq.configs.mixdq_format.bitmap import BitMap
+from mixdq.configs.precision import FLOAT_BITS
 from mixdq.configs.sensitivity import Operand
 
 _BITS_IN_NAME = re.compile(r"(?:^|_)(\d+)\.(\d+)$")

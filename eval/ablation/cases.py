@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mixdq.configs.errors import EvaluationError
-
-FLOAT_BITS = 16
+from mixdq.configs.precision import FLOAT_BITS
 
 
 class Step(StrEnum):

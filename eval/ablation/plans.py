@@ -15,9 +15,9 @@ from mixdq.compiler.allocate.sweep import ratio_sweep
 from mixdq.configs.errors import PlanError
 from mixdq.configs.layers import Group, LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan, uniform_plan
-from mixdq.configs.precision import FP16, Precision
+from mixdq.configs.precision import FLOAT_BITS, FP16, Precision
 from mixdq.configs.sensitivity import PAPER_METRICS, Metric, Objective, Operand, SensitivityTable
-from mixdq.eval.ablation.cases import CASES, FLOAT_BITS, Case, Step
+from mixdq.eval.ablation.cases import CASES, Case, Step
 
 _RATIOS = tuple(0.45 + (1.36 - 0.45) * place / 19 for place in range(20))
 """The paper's range of the split, as finely as its grids."""

@@ -16,16 +16,13 @@ from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import Precision
 from mixdq.configs.quantizer import activation_quantizers
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.sensitivity import Metric, Operand
+from mixdq.configs.sensitivity import LayerScores, Metric, Operand
 from mixdq.configs.target import Dialect
 from mixdq.export.fidelity import sqnr_db, whole_ssim, windowed_ssim
 from mixdq.export.layers import quantizable
 from mixdq.export.one_step import Batch, OneStep
 from mixdq.export.sensitivity.replay import Replay
 from mixdq.export.simulate import SimulatedLayer, put_layer
-
-LayerScores = Mapping[Operand, Mapping[Metric, tuple[float, ...]]]
-"""One score a width by operand and metric: means over the prompts."""
 
 
 @dataclass(frozen=True, slots=True)
