@@ -14,7 +14,7 @@ from mixdq.compiler.sensitivity.pace import in_words
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.torch_stages import CalibrationOrder, calibrate_layers
 from mixdq.compiler.worker import Report
-from mixdq.configs.errors import MachineError, MixdqError, RequestError
+from mixdq.configs.errors import MixdqError, RequestError
 from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
@@ -184,15 +184,14 @@ def _judge(
     total: int,
 ) -> float:
     """Judges one plan after another, each in the journal before the next; when the first was begun."""
-    import torch
-
-    from mixdq.export.device import find_device
+    from mixdq.export.device import find_device, gpu_memory
     from mixdq.export.judge import Judge
     from mixdq.export.one_step import OneStep
     from mixdq.export.repeatable import repeatable
 
     report("opening the model", 0, None)
-    try:
+    advice = f"what was judged is kept. Use a smaller --batch than {conditions.batch} with --restart"
+    with gpu_memory(advice):
         with repeatable():
             run = OneStep(
                 order.source,
@@ -210,9 +209,4 @@ def _judge(
             journal.add(Judged(digest, judge.judge(plan)))
             still = (time.perf_counter() - opened) / number * (len(left) - number)
             report(f"plans judged, {in_words(still)} left", before + number, total)
-    except torch.OutOfMemoryError as error:
-        raise MachineError(
-            f"the GPU's memory ran out ({str(error).split('. ')[0]}); what was judged is kept. Use a smaller "
-            f"--batch than {conditions.batch} with --restart"
-        ) from error
     return opened
