@@ -1,0 +1,1 @@
+"""Torch operators of quantized layers: Triton kernels, and CPU versions that accumulate the same integers."""

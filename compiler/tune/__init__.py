@@ -1,0 +1,1 @@
+"""Never slower, never black: engines measured layer by layer, and what got slower given back."""

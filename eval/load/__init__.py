@@ -1,0 +1,1 @@
+"""Load tests of a server: open loop, from a schedule made before."""
