@@ -90,7 +90,7 @@ Event: TypeAlias = Ready | Made | Failed | Lost
 
 
 class Work(Protocol):
-    """One worker as the service sees it. Every method returns at once; all are called from the loop's thread."""
+    """One worker as the service sees it. Methods return at once and are called from the loop's thread."""
 
     def start(self, listen: Callable[[Event], None]) -> None:
         """Begins to load. `listen` is called in the loop's thread; after `Lost` nothing more comes."""
