@@ -178,7 +178,7 @@ function update(found) {
 
 function workerWords(worker) {
   const size = worker.size ? ` at ${worker.size}` : "";
-  const restarts = worker.restarts ? `, restarted ${worker.restarts} times` : "";
+  const restarts = worker.restarts ? `, restarts ${worker.restarts}` : "";
   return `worker ${worker.number}: ${worker.state}${size}${restarts}`;
 }
 
@@ -236,7 +236,7 @@ function drawChart(svg, values, goal, words) {
   }
   if (goal !== null) {
     parts.push(shape("line", { class: "goal", x1: 0, x2: width, y1: y(goal), y2: y(goal) }));
-    parts.push(label(8, y(goal) + 20, `objective ${words(goal)}`));
+    parts.push(label(8, y(goal) > height / 2 ? y(goal) - 7 : y(goal) + 20, `objective ${words(goal)}`));
   } else {
     parts.push(label(8, 20, `most ${words(Math.max(0, ...known))}`));
   }
