@@ -11,6 +11,7 @@ from mixdq.configs.console import run_app, stdout_console
 from mixdq.eval import (
     cli_ablation,
     cli_compare,
+    cli_deployed,
     cli_forms,
     cli_images,
     cli_prediction,
@@ -25,7 +26,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (cli_images, cli_quality, cli_speed, cli_compare, cli_ablation, cli_prediction, cli_forms):
+for part in (
+    cli_images,
+    cli_quality,
+    cli_speed,
+    cli_compare,
+    cli_ablation,
+    cli_prediction,
+    cli_forms,
+    cli_deployed,
+):
     app.add_typer(part.app)
 
 
