@@ -1,0 +1,98 @@
+# mypy: ignore-errors
+# ruff: noqa: N803, N806
+# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
+# compiled has a name in capitals.
+"""The Triton kernel of convolutions, channels last, as products: a pixel's row is its window, tap by tap."""
+
+import triton
+import triton.language as tl
+
+from mixdq.compiler.cuda.kernels.triton_linear import real_values, tile_of
+
+
+@triton.jit
+def convolution_kernel(
+    x,
+    weight,
+    scale,
+    offset,
+    bias,
+    residual,
+    channel_bias,
+    out,
+    M,
+    N,
+    HEIGHT,
+    WIDTH,
+    OUT_HEIGHT,
+    OUT_WIDTH,
+    C: tl.constexpr,
+    TAPS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    HAS_OFFSET: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_RESIDUAL: tl.constexpr,
+    HAS_CHANNEL_BIAS: tl.constexpr,
+    INTEGER: tl.constexpr,
+    SUMS_ONLY: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    GROUP: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    """One tile of M = batch * OUT_HEIGHT * OUT_WIDTH pixels and N channels; `x` already has its border.
+
+    `x` is [batch, HEIGHT, WIDTH, C], `weight` [N, TAPS, TAPS, C]. The taps of a window's row and their
+    channels lie next to each other in both, so each row of the window is one run of TAPS * C values.
+    With INTEGER `x` is INT8 and sums are INT32; without it `x` is FP16 and the weights become FP16.
+    """
+    K: tl.constexpr = TAPS * TAPS * C
+    RUN: tl.constexpr = TAPS * C
+    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    m = row * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = column * BLOCK_N + tl.arange(0, BLOCK_N)
+    lane = tl.arange(0, BLOCK_K)
+    pixel = m % M
+    image = pixel // (OUT_HEIGHT * OUT_WIDTH)
+    place = pixel % (OUT_HEIGHT * OUT_WIDTH)
+    top = (place // OUT_WIDTH) * STRIDE
+    left = (place % OUT_WIDTH) * STRIDE
+    x_rows = x + ((image * HEIGHT + top) * WIDTH + left)[:, None] * C
+    w_columns = weight + (n % N)[None, :] * K
+    start = 0
+    steps = tl.cdiv(K, BLOCK_K)
+    if SPLITS > 1:
+        share = tl.cdiv(steps, SPLITS)
+        start = tl.program_id(1) * share
+        steps = tl.maximum(tl.minimum(share, steps - start), 0)
+    if INTEGER:
+        sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    else:
+        sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for step in range(start, start + steps):
+        k = step * BLOCK_K + lane
+        x_at = x_rows + ((k // RUN) * (WIDTH * C) + k % RUN)[None, :]
+        w_at = w_columns + k[:, None]
+        if K % BLOCK_K == 0:
+            x_tile = tl.load(x_at)
+            w_tile = tl.load(w_at)
+        else:
+            x_tile = tl.load(x_at, mask=(k < K)[None, :], other=0)
+            w_tile = tl.load(w_at, mask=(k < K)[:, None], other=0)
+        if INTEGER:
+            sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
+        else:
+            sums = tl.dot(x_tile, w_tile.to(tl.float16), sums)
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    to = m.to(tl.int64)[:, None] * N + n[None, :]
+    if SUMS_ONLY:
+        tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
+    else:
+        real = real_values(sums, scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS)
+        if HAS_CHANNEL_BIAS:
+            at = image[:, None] * N + n[None, :]
+            real += tl.load(channel_bias + at, mask=stored, other=0.0).to(tl.float32)
+        if HAS_RESIDUAL:
+            real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+        tl.store(out + to, real.to(tl.float16), mask=stored)

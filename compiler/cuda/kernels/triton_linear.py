@@ -1,0 +1,181 @@
+# mypy: ignore-errors
+# ruff: noqa: N803
+# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
+# compiled has a name in capitals.
+"""The Triton kernels of INT8 linear layers: INT32 sums in tensor cores, dequantized where they lie."""
+
+import triton
+import triton.language as tl
+
+# Adding and taking away 1.5 * 2^23 rounds an FP32 number below 2^22 half to even.
+_ROUNDER = tl.constexpr(12582912.0)
+
+
+@triton.jit
+def tile_of(program, rows, columns, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, GROUP: tl.constexpr):
+    """Row and column of the tile that a program computes: down GROUP rows, then to the next column."""
+    down = tl.cdiv(rows, BLOCK_M)
+    across = tl.cdiv(columns, BLOCK_N)
+    in_group = GROUP * across
+    first = (program // in_group) * GROUP
+    height = min(down - first, GROUP)
+    return first + (program % in_group) % height, (program % in_group) // height
+
+
+@triton.jit
+def to_int8(values, reciprocal, zero):
+    """The quantizer: FP32 times 1 / scale, rounded half to even, plus the zero point, saturated."""
+    steps = tl.clamp(values * reciprocal, -4096.0, 4096.0)
+    steps = (steps + _ROUNDER) - _ROUNDER
+    return tl.clamp(steps + zero, -128.0, 127.0).to(tl.int8)
+
+
+@triton.jit
+def real_values(sums, scale, offset, bias, n, inside, HAS_OFFSET: tl.constexpr, HAS_BIAS: tl.constexpr):
+    """FP32 of `(sums + offset) * scale + bias` for the columns `n`."""
+    if HAS_OFFSET:
+        sums += tl.load(offset + n, mask=inside, other=0)[None, :]
+    real = sums.to(tl.float32) * tl.load(scale + n, mask=inside, other=0.0)[None, :]
+    if HAS_BIAS:
+        real += tl.load(bias + n, mask=inside, other=0.0).to(tl.float32)[None, :]
+    return real
+
+
+@triton.jit
+def int8_linear_kernel(
+    x,
+    weight,
+    scale,
+    offset,
+    bias,
+    residual,
+    first,
+    x_scale,
+    x_zero,
+    out,
+    M,
+    N,
+    K,
+    HAS_OFFSET: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_RESIDUAL: tl.constexpr,
+    FIRST_PERIOD: tl.constexpr,
+    FROM_HALF: tl.constexpr,
+    SUMS_ONLY: tl.constexpr,
+    EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    GROUP: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    """One tile of `x` [M, K] times `weight` [N, K]; with SUMS_ONLY its INT32 sums, a plane for each split."""
+    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    m = row * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = column * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    steps = tl.cdiv(K, BLOCK_K)
+    start = 0
+    if SPLITS > 1:
+        share = tl.cdiv(steps, SPLITS)
+        start = tl.program_id(1) * share
+        steps = tl.maximum(tl.minimum(share, steps - start), 0)
+    # Rows and columns outside wrap around: they are computed and never stored.
+    x_at = x + (m % M)[:, None] * K + (start * BLOCK_K + k)[None, :]
+    w_at = weight + (n % N)[None, :] * K + (start * BLOCK_K + k)[:, None]
+    if FROM_HALF:
+        reciprocal = tl.div_rn(1.0, tl.load(x_scale))
+        zero = tl.load(x_zero).to(tl.float32)
+    sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    for step in range(steps):
+        if EVEN_K:
+            x_tile = tl.load(x_at)
+            w_tile = tl.load(w_at)
+        else:
+            left = K - (start + step) * BLOCK_K
+            x_tile = tl.load(x_at, mask=k[None, :] < left, other=0)
+            w_tile = tl.load(w_at, mask=k[:, None] < left, other=0)
+        if FROM_HALF:
+            x_tile = to_int8(x_tile.to(tl.float32), reciprocal, zero)
+        sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
+        x_at += BLOCK_K
+        w_at += BLOCK_K
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    to = m.to(tl.int64)[:, None] * N + n[None, :]
+    if SUMS_ONLY:
+        tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
+    else:
+        real = real_values(sums, scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS)
+        if HAS_RESIDUAL:
+            real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+        if FIRST_PERIOD > 0:
+            constant = tl.load(first + n, mask=n < N, other=0.0).to(tl.float32)
+            real = tl.where((m % FIRST_PERIOD == 0)[:, None], constant[None, :], real)
+        tl.store(out + to, real.to(tl.float16), mask=stored)
+
+
+@triton.jit
+def int8_geglu_kernel(
+    x,
+    weight,
+    scale,
+    offset,
+    bias,
+    out_scale,
+    out_zero,
+    out,
+    M,
+    N,
+    K,
+    HAS_OFFSET: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    TO_INT8: tl.constexpr,
+    SUMS_ONLY: tl.constexpr,
+    EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    GROUP: tl.constexpr,
+):
+    """One tile of `value * gelu(gate)`: `weight` [2N, K] holds the values' rows, then the gates'."""
+    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    m = row * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = column * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    x_at = x + (m % M)[:, None] * K + k[None, :]
+    value_at = weight + (n % N)[None, :] * K + k[:, None]
+    gate_at = value_at + N * K
+    values = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    gates = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    for step in range(tl.cdiv(K, BLOCK_K)):
+        if EVEN_K:
+            x_tile = tl.load(x_at)
+            value_tile = tl.load(value_at)
+            gate_tile = tl.load(gate_at)
+        else:
+            left = K - step * BLOCK_K
+            x_tile = tl.load(x_at, mask=k[None, :] < left, other=0)
+            value_tile = tl.load(value_at, mask=k[:, None] < left, other=0)
+            gate_tile = tl.load(gate_at, mask=k[:, None] < left, other=0)
+        values = tl.dot(x_tile, value_tile, values, out_dtype=tl.int32)
+        gates = tl.dot(x_tile, gate_tile, gates, out_dtype=tl.int32)
+        x_at += BLOCK_K
+        value_at += BLOCK_K
+        gate_at += BLOCK_K
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    inside = n < N
+    if SUMS_ONLY:
+        to = m.to(tl.int64)[:, None] * (2 * N) + n[None, :]
+        tl.store(out + to, values, mask=stored)
+        tl.store(out + to + N, gates, mask=stored)
+    else:
+        value = real_values(values, scale, offset, bias, n, inside, HAS_OFFSET, HAS_BIAS)
+        gate = real_values(gates, scale + N, offset + N, bias + N, n, inside, HAS_OFFSET, HAS_BIAS)
+        gated = value * gate * (0.5 + 0.5 * tl.erf(gate * 0.7071067811865476))
+        to = m.to(tl.int64)[:, None] * N + n[None, :]
+        if TO_INT8:
+            reciprocal = tl.div_rn(1.0, tl.load(out_scale))
+            result = to_int8(gated, reciprocal, tl.load(out_zero).to(tl.float32))
+            tl.store(out + to, result, mask=stored)
+        else:
+            tl.store(out + to, gated.to(tl.float16), mask=stored)

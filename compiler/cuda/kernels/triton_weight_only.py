@@ -1,0 +1,84 @@
+# mypy: ignore-errors
+# ruff: noqa: N803
+# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
+# compiled has a name in capitals.
+"""The Triton kernel of weight-only linear layers: weights become FP16 on their way to the product.
+
+The product is computed transposed, weights times activations: Hopper's matrix instructions take their first
+operand from registers, where the weights are widened, and only the second must lie in shared memory.
+"""
+
+import triton
+import triton.language as tl
+
+from mixdq.compiler.cuda.kernels.triton_linear import tile_of
+
+
+@triton.jit
+def weight_only_linear_kernel(
+    x,
+    weight,
+    scale,
+    bias,
+    residual,
+    out,
+    M,
+    N,
+    K,
+    BITS: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_RESIDUAL: tl.constexpr,
+    EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    GROUP: tl.constexpr,
+):
+    """One tile of FP16 `x` [M, K] times `weight`: INT8 [N, K], or [N, K / 2] bytes of two four-bit integers.
+
+    Eight bits have a scale a channel, which multiplies the sums. Four bits have a scale for each 128 inputs,
+    [N, K / 128], which multiplies the weights in FP16; byte j of such a block holds the inputs j and j + 64.
+    """
+    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    m = row * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = column * BLOCK_N + tl.arange(0, BLOCK_N)
+    sums = tl.zeros((BLOCK_N, BLOCK_M), dtype=tl.float32)
+    if BITS == 8:
+        k = tl.arange(0, BLOCK_K)
+        x_at = x + (m % M)[None, :] * K + k[:, None]
+        w_at = weight + (n % N)[:, None] * K + k[None, :]
+        for step in range(tl.cdiv(K, BLOCK_K)):
+            if EVEN_K:
+                x_tile = tl.load(x_at)
+                w_tile = tl.load(w_at)
+            else:
+                x_tile = tl.load(x_at, mask=k[:, None] < K - step * BLOCK_K, other=0)
+                w_tile = tl.load(w_at, mask=k[None, :] < K - step * BLOCK_K, other=0)
+            sums = tl.dot(w_tile.to(tl.float16), x_tile, sums)
+            x_at += BLOCK_K
+            w_at += BLOCK_K
+        sums *= tl.load(scale + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
+    else:
+        k = tl.arange(0, 64)
+        x_at = x + (m % M)[None, :] * K + k[:, None]
+        w_at = weight + (n % N)[:, None] * (K // 2) + k[None, :]
+        scale_at = scale + (n % N) * (K // 128)
+        for step in range(K // 128):
+            low_x = tl.load(x_at)
+            high_x = tl.load(x_at + 64)
+            pair = tl.load(w_at)
+            factor = tl.load(scale_at + step).to(tl.float16)[:, None]
+            low = ((pair & 15).to(tl.int8) - 8).to(tl.float16) * factor
+            high = ((pair >> 4).to(tl.int8) - 8).to(tl.float16) * factor
+            sums = tl.dot(low, low_x, sums)
+            sums = tl.dot(high, high_x, sums)
+            x_at += 128
+            w_at += 64
+    if HAS_BIAS:
+        sums += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    to = m.to(tl.int64)[:, None] * N + n[None, :]
+    real = tl.trans(sums)
+    if HAS_RESIDUAL:
+        real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+    tl.store(out + to, real.to(tl.float16), mask=stored)

@@ -1,0 +1,107 @@
+"""Linear layers with FP16 activations and packed weights: `mixdq::w8a16_linear`, `mixdq::w4a16_linear`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import wrap_triton
+from torch.nn import functional
+
+from mixdq.compiler.cuda.kernels.linear import grid_of
+from mixdq.compiler.cuda.kernels.packing import BLOCK, unpack_int4
+from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.tiles import configuration
+
+
+def _half_like(x: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
+    return x.new_empty((*x.shape[:-1], weight.shape[0]), dtype=torch.float16)
+
+
+def _finished(sums: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    for term in (bias, residual):
+        if term is not None:
+            sums = sums + term.float()
+    return sums.half()
+
+
+def _cpu_w8a16(
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    sums = functional.linear(x.float(), weight.float()) * scale.float()
+    return _finished(sums, bias, residual)
+
+
+@operator("w8a16_linear", cpu=_cpu_w8a16, shape=_half_like)
+def w8a16_linear(
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    """A linear layer with INT8 weights that become FP16 inside the product.
+
+    Args:
+        x: FP16 [..., K].
+        weight: INT8 [N, K].
+        scale: FP32 or FP16 [N], the weight's.
+        bias: FP16 or FP32 [N], or None.
+        residual: FP16 [..., N] that is added, or None.
+
+    Returns:
+        FP16 [..., N].
+    """
+    return _launch("w8a16_linear", x, weight, [scale, bias, residual], bits=8)
+
+
+def _cpu_w4a16(
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    steps = unpack_int4(weight).half() * scale.half().repeat_interleave(BLOCK, dim=1)
+    return _finished(functional.linear(x.float(), steps.float()), bias, residual)
+
+
+@operator("w4a16_linear", cpu=_cpu_w4a16, shape=_half_like)
+def w4a16_linear(
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    """A linear layer with four-bit weights, dequantized to FP16 inside the product.
+
+    Args:
+        x: FP16 [..., K], K a multiple of 128.
+        weight: UINT8 [N, K / 2], as `packing.pack_int4` makes it.
+        scale: FP16 [N, K / 128].
+        bias: FP16 or FP32 [N], or None.
+        residual: FP16 [..., N] that is added, or None.
+
+    Returns:
+        FP16 [..., N].
+    """
+    return _launch("w4a16_linear", x, weight, [scale, bias, residual], bits=4)
+
+
+def _launch(name: str, x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, bits: int) -> Tensor:
+    from mixdq.compiler.cuda.kernels.triton_weight_only import weight_only_linear_kernel
+
+    m, n, k = x.numel() // x.shape[-1], weight.shape[0], x.shape[-1]
+    tile = configuration(name, m, n, k)
+    out = torch.empty((*x.shape[:-1], n), dtype=torch.float16, device=x.device)
+    kernel: Any = wrap_triton(weight_only_linear_kernel)
+    kernel[(grid_of(m, n, tile)[0],)](
+        x,
+        weight,
+        *(out if one is None else one for one in tensors),
+        out,
+        m,
+        n,
+        k,
+        BITS=bits,
+        HAS_BIAS=tensors[1] is not None,
+        HAS_RESIDUAL=tensors[2] is not None,
+        EVEN_K=k % tile.block_k == 0,
+        BLOCK_M=tile.block_m,
+        BLOCK_N=tile.block_n,
+        BLOCK_K=tile.block_k,
+        GROUP=tile.group,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+    )
+    return out
