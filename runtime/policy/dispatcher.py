@@ -6,9 +6,10 @@ accepted request is settled once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from mixdq.runtime.policy.policy import Batch, Policy, Refusal, Situation, Worker
 from mixdq.runtime.policy.queue import QueueLimits, RequestQueue
@@ -93,6 +94,11 @@ class Dispatcher:
         return self._situation
 
     @property
+    def policy_name(self) -> str:
+        """Of what decides."""
+        return self._policy.name
+
+    @property
     def queued_bytes(self) -> int:
         """What the waiting requests hold."""
         return self._queue.byte_count
@@ -119,6 +125,26 @@ class Dispatcher:
                 queue.put(request, place)
                 return None
         self._refused += 1
+        return refusal
+
+    def arrive_together(self, requests: Sequence[Request], now_s: float) -> Refusal | None:
+        """Accepts all of them, or none and says why."""
+        refusal: Refusal | None = None
+        accepted: list[Request] = []
+        for request in requests:
+            if (refusal := self.arrive(request, now_s)) is not None:
+                break
+            accepted.append(request)
+        if refusal is None:
+            return None
+        for request in accepted:
+            self._queue.take(request)
+        # Those behind the one that was refused have come, too.
+        others = len(requests) - len(accepted) - 1
+        for _ in range(others):
+            self._rate.observe(now_s)
+        self._arrived += others
+        self._refused += len(accepted) + others
         return refusal
 
     def assign(self, worker: Worker, now_s: float) -> Batch | None:
@@ -159,21 +185,29 @@ class Dispatcher:
         for request in self._release(worker, now_s):
             self._end(request, Outcome.ERROR, now_s)
 
+    def part(self, worker: Worker, now_s: float) -> tuple[Request, ...]:
+        """A worker's batch can't be made, and who of it is to blame is not known: each waits again, alone.
+
+        Returns:
+            The requests as they wait now.
+        """
+        requests = tuple(replace(one, alone=True) for one in self._release(worker, now_s))
+        for request in requests:
+            self._queue.put(request)
+        return requests
+
     def lose(self, worker: Worker, back_s: float) -> tuple[Request, ...]:
-        """A worker is gone; its requests wait again, whatever the limits.
+        """A worker is gone; its requests wait again, whatever the limits, each to be served alone.
 
         Args:
             worker: which.
             back_s: when another is expected in its place (`restore`).
 
         Returns:
-            The requests that it had.
+            The requests that it had, as they wait now.
         """
-        requests = self._release(worker, back_s)
-        for request in requests:
-            self._queue.put(request)
         worker.up, worker.loaded = False, None
-        return requests
+        return self.part(worker, back_s)
 
     def restore(self, worker: Worker, now_s: float) -> None:
         """A lost worker is back."""
@@ -198,6 +232,27 @@ class Dispatcher:
             return False
         self._end(request, Outcome.ERROR, now_s)
         return True
+
+    def expire(self, now_s: float) -> float:
+        """Drops those whose deadline is past and whom the policy, or the lack of workers, leaves no hope.
+
+        Returns:
+            The next deadline among those that wait on; infinite if there is none.
+        """
+        situation = self._look(now_s)
+        down = not any(worker.up for worker in self._workers)
+        next_s = math.inf
+        for request in tuple(self._queue.waiting):
+            if request.deadline_s >= now_s:
+                next_s = min(next_s, request.deadline_s)
+            elif down or self._policy.is_hopeless(request, situation):
+                self._queue.take(request)
+                self._end(request, Outcome.SHED, now_s)
+        return next_s
+
+    def rate_per_s(self, now_s: float) -> float:
+        """Arrivals, as estimated."""
+        return self._rate.per_second(now_s)
 
     def tally(self) -> Tally:
         """What became of the requests so far."""

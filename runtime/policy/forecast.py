@@ -7,6 +7,7 @@ from heapq import heapify, heapreplace
 from math import sqrt
 from typing import TypeAlias
 
+from mixdq.runtime.policy.points import Point
 from mixdq.runtime.policy.request import Request
 
 Clock: TypeAlias = tuple[float, float, float]
@@ -29,9 +30,9 @@ def finish_times(waiting: Sequence[Request], clocks: list[Clock], sigmas: float)
     while start < total:
         point = waiting[start].allowed[0]
         count = 1
-        if (limit := len(point.typical_s)) > 1:
+        if (limit := len(point.typical_s)) > 1 and not waiting[start].alone:
             limit = min(limit, total - start)
-            while count < limit and waiting[start + count].allowed[0] is point:
+            while count < limit and _goes_with(waiting[start + count], point):
                 count += 1
         free_s, variance_s2, pace = clocks[0]
         free_s += pace * point.typical_s[count - 1]
@@ -53,3 +54,7 @@ def count_misses(waiting: Sequence[Request], times: Sequence[float]) -> int:
         if time > request.deadline_s:
             missed += 1
     return missed
+
+
+def _goes_with(request: Request, point: Point) -> bool:
+    return request.allowed[0] is point and not request.alone

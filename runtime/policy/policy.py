@@ -141,11 +141,11 @@ def make_batch(point: Point, requests: tuple[Request, ...], worker: Worker, situ
 
 def companions(point: Point, waiting: Sequence[Request], limit: int) -> tuple[Request, ...]:
     """The first one that waits, and those after it that may be served with it at that point."""
-    if limit == 1:
+    if limit == 1 or waiting[0].alone:
         return (waiting[0],)
     found: list[Request] = []
     for request in waiting:
-        if point in request.allowed:
+        if point in request.allowed and not request.alone:
             found.append(request)
             if len(found) == limit:
                 break

@@ -34,6 +34,7 @@ class Request:
         allowed: what it may be given, fastest first (`Menu.allowed`).
         priority: its class; a lower number goes first.
         byte_count: what it holds of memory while it waits.
+        alone: whether it is served in a batch of one: it, or one beside it, ended the last one.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Request:
     allowed: tuple[Point, ...]
     priority: int = 0
     byte_count: int = 0
+    alone: bool = False
 
     @property
     def order(self) -> tuple[int, float, int]:

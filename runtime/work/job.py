@@ -90,7 +90,14 @@ Event: TypeAlias = Ready | Made | Failed | Lost
 
 
 class Work(Protocol):
-    """One worker as the service sees it. Methods return at once and are called from the loop's thread."""
+    """One life of a worker, as the service sees it.
+
+    Methods return at once and are called from the loop's thread.
+    """
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None before it starts, and without one of its own."""
 
     def start(self, listen: Callable[[Event], None]) -> None:
         """Begins to load. `listen` is called in the loop's thread; after `Lost` nothing more comes."""

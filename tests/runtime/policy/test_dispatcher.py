@@ -104,13 +104,14 @@ def test_the_batch_of_a_lost_worker_waits_again_and_goes_first(menu: Menu, make_
     worker = dispatcher.workers[0]
     dispatcher.assign(worker, 0.0)
     dispatcher.arrive(later, 0.01)
-    assert dispatcher.lose(worker, back_s=0.5) == (lost,)
+    (again,) = dispatcher.lose(worker, back_s=0.5)
+    assert (again.number, again.alone) == (lost.number, True)
     assert dispatcher.idle() is None
     assert dispatcher.tally().waiting == 2
     dispatcher.restore(worker, 0.4)
     batch = dispatcher.assign(worker, 0.4)
     assert batch is not None
-    assert batch.requests == (lost,)
+    assert batch.requests == (again,)
     dispatcher.fail(worker, 0.5)
     assert dispatcher.give_up(later, 0.5)
     assert not dispatcher.give_up(later, 0.5)
@@ -228,7 +229,8 @@ def test_any_operations_end_every_accepted_request_once(seed: int, menu: Menu, b
                 over = request.number in ended.outcomes
                 assert dispatcher.cancel(request, now_s) is not over
             case "worker" if worker.up:
-                dispatcher.lose(worker, now_s + 0.5)
+                again = {one.number: one for one in dispatcher.lose(worker, now_s + 0.5)}
+                accepted = [again.get(one.number, one) for one in accepted]
             case "worker":
                 dispatcher.restore(worker, now_s)
         check()
