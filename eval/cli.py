@@ -14,6 +14,7 @@ from mixdq.eval import (
     cli_deployed,
     cli_forms,
     cli_images,
+    cli_load,
     cli_prediction,
     cli_quality,
     cli_speed,
@@ -35,6 +36,7 @@ for part in (
     cli_prediction,
     cli_forms,
     cli_deployed,
+    cli_load,
 ):
     app.add_typer(part.app)
 
