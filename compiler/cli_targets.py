@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
-from mixdq.compiler.progress import terminal_watch
 from mixdq.configs.capability import (
     BackendTable,
     Capability,
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from mixdq.compiler.allocate.layer_times import LayerTimes
     from mixdq.compiler.legal.choices import Rules
     from mixdq.compiler.legal.probe import Finding
-    from mixdq.compiler.legal.probe_graphs import ProbeLayer
+    from mixdq.compiler.legal.probe_together import Together
+    from mixdq.compiler.worker import Report
 
 legality = typer.Typer()
 
@@ -70,28 +70,28 @@ def targets(
             show_default=False,
         ),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="--probe builds one graph of all legal forms of all these layers for each target, and says "
+            "how large its engine is and what that took. (default: a graph for each form)",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print records instead of tables.")] = False,
 ) -> None:
     """Show which forms of layers each target runs; --probe asks the builders: exit code 1 if they differ."""
-    from mixdq.compiler.legal import target_words as words
-
     tables, one = _named(target)
-    if layers is not None and not ask:
-        raise TargetError("--layers says what to build for --probe; give both, or leave --layers out")
+    if not ask and (layers is not None or together):
+        option = "--layers" if layers is not None else "--together"
+        raise TargetError(f"{option} says what to build for --probe; give both, or leave {option} out")
+    if together:
+        _probe_together(tables, one, layers, as_json)
+        return
     if ask:
-        findings, skipped = _probe(tables, one, layers)
-        if as_json:
-            print(json.dumps(words.probe_records(findings), indent=1))
-        else:
-            _print(words.probe_in_words(findings, skipped))
-        if any(finding.differs for finding in findings):
-            raise typer.Exit(EXIT_DIFFERENCES)
+        _probe(tables, one, layers, as_json)
         return
-    chosen = [one] if one else [each for table in tables for each in capabilities_of(table)]
-    if as_json:
-        print(json.dumps(words.records(chosen), indent=1))
-        return
-    _print(words.one_in_words(one) if one else (part for table in tables for part in words.in_words(table)))
+    _show(tables, one, as_json)
 
 
 @legality.command()
@@ -149,32 +149,66 @@ def _named(target: str | None) -> tuple[tuple[BackendTable, ...], Capability | N
     return (one.table,), one
 
 
-def _probe(
-    tables: tuple[BackendTable, ...], one: Capability | None, model: str | None
-) -> tuple[list[Finding], dict[str, str]]:
-    """What the builders say, and why others could not be asked; of a single back end that is an error."""
-    from mixdq.compiler.layers_of import layers_of, smallest_resolution
-    from mixdq.compiler.legal.probe import probe, probeable
-    from mixdq.compiler.legal.probe_graphs import TINY_LAYERS, distinct_layers
+def _show(tables: tuple[BackendTable, ...], one: Capability | None, as_json: bool) -> None:
+    from mixdq.compiler.legal import target_words as words
 
-    layers: Sequence[ProbeLayer] = TINY_LAYERS
-    if model is not None:
-        of_model = layers_of(model)
-        layers = distinct_layers(of_model, smallest_resolution(of_model))
-    findings: list[Finding] = []
-    skipped: dict[str, str] = {}
-    with terminal_watch(Console(stderr=True)) as watch:
-        for table in tables:
-            try:
-                capabilities = probeable(table, one.sm if one else None)
-            except TargetError as error:
-                if len(tables) == 1:
-                    raise
-                skipped[table.backend] = str(error)
-            else:
-                report = watch.step(f"asking {table.product}")
-                findings += probe(capabilities, layers, report, refused=model is None)
-    return findings, skipped
+    chosen = [one] if one else [each for table in tables for each in capabilities_of(table)]
+    if as_json:
+        print(json.dumps(words.records(chosen), indent=1))
+        return
+    _print(words.one_in_words(one) if one else (part for table in tables for part in words.in_words(table)))
+
+
+def _probe(
+    tables: tuple[BackendTable, ...], one: Capability | None, model: str | None, as_json: bool
+) -> None:
+    """Prints what the builders say of each form.
+
+    Raises:
+        Exit: something else than the shipped table.
+    """
+    from mixdq.compiler.legal import target_words as words
+    from mixdq.compiler.legal.ask_builders import ask_builders, layers_to_try
+    from mixdq.compiler.legal.probe import probe
+
+    layers = layers_to_try(model)
+
+    def ask(capabilities: Sequence[Capability], report: Report) -> Iterable[Finding]:
+        return probe(capabilities, layers, report, refused=model is None)
+
+    findings, skipped = ask_builders(tables, one.sm if one else None, ask)
+    if as_json:
+        print(json.dumps(words.probe_records(findings), indent=1))
+    else:
+        _print(words.probe_in_words(findings, skipped))
+    if any(finding.differs for finding in findings):
+        raise typer.Exit(EXIT_DIFFERENCES)
+
+
+def _probe_together(
+    tables: tuple[BackendTable, ...], one: Capability | None, model: str | None, as_json: bool
+) -> None:
+    """Prints what the builders say of one graph of all legal forms.
+
+    Raises:
+        Exit: that it can't be built.
+    """
+    from mixdq.compiler.legal import target_words as words
+    from mixdq.compiler.legal.ask_builders import ask_builders, layers_to_try
+    from mixdq.compiler.legal.probe_together import probe_together
+
+    layers = layers_to_try(model)
+
+    def ask(capabilities: Sequence[Capability], report: Report) -> Iterable[Together]:
+        return (probe_together(capability, layers, report) for capability in capabilities)
+
+    found, skipped = ask_builders(tables, one.sm if one else None, ask)
+    if as_json:
+        print(json.dumps(words.together_records(found), indent=1))
+    else:
+        _print(words.together_in_words(found, skipped))
+    if not all(one.taken for one in found):
+        raise typer.Exit(EXIT_DIFFERENCES)
 
 
 def _times(latency: Path | None, table: LayerTable, rules: Rules, resolution: int) -> LayerTimes | None:

@@ -122,13 +122,15 @@ class Form:
         return max(self.weight.bits, self.activation.bits)
 
     def fits(self, layer: LayerSpec) -> bool:
-        """Whether blocks divide the layer's inputs, of a split shortcut those of both halves.
+        """Whether blocks divide the layer's inputs and packed weights fill whole bytes.
 
-        Builders take blocks that don't, with a scale too few.
+        Of a split shortcut those of both halves. Builders take blocks that don't divide them, with a scale
+        too few; an odd number of INT4 weights TensorRT refuses.
         """
-        block, inputs = self.granularity.block, layer.weight_shape[1]
+        block, inputs = self.granularity.block or 1, layer.weight_shape[1]
         parts = (inputs,) if layer.split is None else (layer.split, inputs - layer.split)
-        return block is None or all(part % block == 0 for part in parts)
+        bits = layer.weights // inputs * self.weight.bits
+        return all(part % block == 0 and part * bits % 8 == 0 for part in parts)
 
     def bytes(self, layer: LayerSpec, *, float_bytes: int, parts: int = 1) -> int:
         """Stored bytes of a layer's weight and of the weight's scales.

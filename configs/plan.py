@@ -138,8 +138,9 @@ class PrecisionPlan:
         forms = {} if self.realization is None else self.realization.forms
         if unfit := [name for name, form in forms.items() if not form.fits(table[name])]:
             raise PlanError(
-                f"the {table[unfit[0]].weight_shape[1]} inputs of {unfit[0]} (of {len(unfit)} layers) don't "
-                f"divide into the blocks of {forms[unfit[0]]}; make the plan legal again with "
+                f"{unfit[0]} (of {len(unfit)} layers) can't run as {forms[unfit[0]]}: its "
+                f"{table[unfit[0]].weight_shape[1]} inputs don't divide into such blocks, or its "
+                f"{table[unfit[0]].weights} weights don't fill whole bytes; make the plan legal again with "
                 "`mixdq-compile legalize`"
             )
 

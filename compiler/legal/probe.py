@@ -75,7 +75,7 @@ def probeable(table: BackendTable, sm: int | None) -> tuple[Capability, ...]:
         raise TargetError(f"{table.product} are planned and not built, so there is nothing to ask")
     wanted: tuple[int | None, ...] = (sm,) if sm is not None else table.capabilities or (None,)
     found = tuple(Capability(table, one) for one in wanted)
-    require_builder(_target(found[0]))
+    require_builder(target_of(found[0]))
     if table.backend == Backend.TENSORRT:
         gpu = find_gpu()
         found = tuple(one for one in found if gpu is not None and one.sm == gpu.sm)
@@ -108,7 +108,7 @@ def probe(
     try:
         for number, (capability, layer, entry) in enumerate(asked):
             report(str(capability), number, len(asked))
-            worker.submit(Call(try_graph, (_target(capability), layer, entry.form)))
+            worker.submit(Call(try_graph, (target_of(capability), layer, entry.form)))
             try:
                 verdict = _answer(worker)
             except MachineError as error:
@@ -138,14 +138,15 @@ def try_graph(report: Report, target: Target, layer: ProbeLayer, form: Form) -> 
     return Verdict(True, built.builder)
 
 
+def target_of(capability: Capability) -> Target:
+    """What a builder builds for; TensorRT for this machine's GPU."""
+    backend = Backend(capability.table.backend)
+    return Target(backend, None if backend is Backend.TENSORRT else capability.sm)
+
+
 def _answer(worker: Worker) -> Verdict:
     while True:
         message = worker.receive()
         if isinstance(message, Finished):
             assert isinstance(message.value, Verdict)
             return message.value
-
-
-def _target(capability: Capability) -> Target:
-    backend = Backend(capability.table.backend)
-    return Target(backend, None if backend is Backend.TENSORRT else capability.sm)

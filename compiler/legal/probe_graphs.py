@@ -71,9 +71,10 @@ class ProbeLayer:
         return (1, inputs, *[side * self.stride] * 2), (1, outputs, side, side)
 
     def fits(self, form: Form) -> bool:
-        """Whether the form's blocks divide the inputs."""
+        """Whether the form's blocks divide the inputs, and packed weights fill whole bytes."""
         block = form.granularity.block
-        return block is None or self.weight_shape[1] % block == 0
+        whole = math.prod(self.weight_shape) * form.weight.bits % 8 == 0
+        return whole and (block is None or self.weight_shape[1] % block == 0)
 
     def __str__(self) -> str:
         return self.title
@@ -103,19 +104,20 @@ def distinct_layers(table: LayerTable, resolution: int) -> tuple[ProbeLayer, ...
     return tuple(found.values())
 
 
-def probe_graph(layer: ProbeLayer, form: Form, float_type: str) -> ModelProto:
+def probe_graph(layer: ProbeLayer, form: Form, float_type: str, seed: int = 0) -> ModelProto:
     """One layer `x` to `y` in a form, as mixdq's passes would write it.
 
     Args:
         layer: what it is.
         form: how it runs.
         float_type: `float16` or `float32`.
+        seed: of the weight, which nobody looks at but a builder that keeps equal ones once.
     """
     floating = np.dtype(float_type)
     constants: list[TensorProto] = []
     nodes: list[NodeProto] = []
     activation = _activation(form, floating, nodes, constants)
-    weight = _weight(layer, form, floating, nodes, constants)
+    weight = _weight(layer, form, floating, np.random.default_rng(seed), nodes, constants)
     operator, attributes = ("MatMul", {}) if layer.is_linear else ("Conv", _attributes(layer))
     nodes.append(helper.make_node(operator, [activation, weight], ["y"], name="layer", **attributes))
     element = helper.np_dtype_to_tensor_dtype(floating)
@@ -151,10 +153,11 @@ def _weight(
     layer: ProbeLayer,
     form: Form,
     floating: np.dtype[Any],
+    draw: np.random.Generator,
     nodes: list[NodeProto],
     constants: list[TensorProto],
 ) -> str:
-    draw, shape = np.random.default_rng(0), layer.stored_shape
+    shape = layer.stored_shape
     if form.weight is WeightFormat.FLOAT:
         constants.append(numpy_helper.from_array(draw.standard_normal(shape).astype(floating), "w"))
         return "w"

@@ -35,6 +35,8 @@ def _first(entries: list[Entry], layer: LayerSpec, rules: Rules) -> str:
         planned = "" if rules.capability.table.built else f"; {rules.capability.table.product} are not built"
         return f"mixdq does not write {legal[0].form} of a {_NOUNS[layer.kind]} yet{planned}"
     if all(not entry.form.fits(layer) for entry in usable):
+        if any(entry.form.granularity.block is None for entry in usable):
+            return f"the {layer.weights} weights don't fill whole bytes where they are packed"
         blocks = " or ".join(str(entry.form.granularity.block) for entry in usable)
         return f"the {layer.weight_shape[1]} inputs don't divide into blocks of {blocks}"
     if all(entry.form.granularity is Granularity.TENSOR for entry in usable):

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mixdq.compiler.legal.probe import Finding
+from mixdq.compiler.legal.probe_together import Together
 from mixdq.configs.capability import BackendTable, Capability, Entry, SourceKind, capabilities_of
 from mixdq.configs.layers import Kind
 
@@ -89,8 +90,33 @@ def probe_in_words(findings: Sequence[Finding], skipped: Mapping[str, str]) -> I
         targets = ", ".join(dict.fromkeys(str(one.capability) for one in own))
         says = f"{differing} differ from the shipped table" if differing else "all as the shipped table says"
         yield f"{targets}: {len(own)} graphs, {taken} taken, {len(own) - taken} refused; {says}"
-    for backend, reason in skipped.items():
-        yield f"{backend} was not asked: {reason}"
+    yield from _not_asked(skipped)
+
+
+def together_records(found: Iterable[Together]) -> list[dict[str, object]]:
+    """One record a target: what became of its one graph."""
+    return [
+        {
+            "target": str(one.capability),
+            "layers": one.layers,
+            "taken": one.taken,
+            "message": one.message,
+            "engine_bytes": one.engine_bytes,
+            "seconds": one.seconds,
+            "peak_mib": one.peak_mib,
+        }
+        for one in found
+    ]
+
+
+def together_in_words(found: Iterable[Together], skipped: Mapping[str, str]) -> Iterator[RenderableType]:
+    """A line a target, and what could not be asked."""
+    yield from map(str, found)
+    yield from _not_asked(skipped)
+
+
+def _not_asked(skipped: Mapping[str, str]) -> Iterator[str]:
+    return (f"{backend} was not asked: {reason}" for backend, reason in skipped.items())
 
 
 def _column(capability: Capability) -> str:

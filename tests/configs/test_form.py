@@ -80,3 +80,13 @@ def test_blocks_fit_layers_whose_inputs_they_divide() -> None:
     assert Form.parse("int4:channel/float").fits(LINEAR)
     assert Form.parse("int4:block32/float").fits(replace(LINEAR, split=64))
     assert not Form.parse("int4:block32/float").fits(replace(LINEAR, split=48))
+
+
+def test_packed_weights_fill_whole_bytes_in_both_halves_of_a_split_shortcut() -> None:
+    odd = LayerSpec(LayerName("odd"), Kind.LINEAR, (3, 5), has_bias=False, split=None, macs={})
+    assert not Form.parse("int4:channel/float").fits(odd)
+    assert Form.parse("int8:channel/float").fits(odd)
+    even = replace(odd, weight_shape=(3, 6))
+    assert Form.parse("int4:channel/float").fits(even)
+    assert not Form.parse("int2:channel/float").fits(even)
+    assert not Form.parse("int4:channel/float").fits(replace(even, split=3))

@@ -123,11 +123,11 @@ def test_legalize_prints_the_changes_and_writes_the_plan(command: Command, files
     words = ("legalize", files / "w4a8.yaml", "--layers", files / "layers.json", "--target", "rtx:sm89")
     code, out, _ = command(*words, "--out", files / "legal.yaml")
     assert code == 0
-    assert "3 of 8 layers change for rtx:sm89" in out
+    assert "4 of 8 layers change for rtx:sm89" in out
     assert "rtx:sm89 takes no int4:channel/int8 of a convolution" in out
-    assert "layers by form: int4:channel/int8 5, int4:channel/float 3" in out
+    assert "layers by form: int4:channel/int8 4, int4:channel/float 3, int8:channel/int8 1" in out
     plan = PrecisionPlan.read(files / "legal.yaml")
-    assert set(plan.layers.values()) == {Precision(4, 8), Precision(4, 16)}
+    assert set(plan.layers.values()) == {Precision(4, 8), Precision(4, 16), Precision(8, 8)}
     assert plan.realization is not None
     assert "activations on rtx:sm89 are symmetric" in out
     assert "not tried" not in out
