@@ -19,6 +19,7 @@ from mixdq.compiler.cli_search import app as search_app
 from mixdq.compiler.cli_sensitivity import app as sensitivity_app
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.cli_targets import legality
+from mixdq.compiler.cli_tune import app as tune_app
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
@@ -48,6 +49,7 @@ app.add_typer(sensitivity_app)
 app.add_typer(search_app)
 app.add_typer(legality)
 app.add_typer(explanation)
+app.add_typer(tune_app)
 
 
 def _from_model(goal: Goal) -> Callable[..., None]:
