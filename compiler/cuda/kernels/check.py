@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,6 +30,7 @@ from mixdq.compiler.cuda.kernels.linear import (
 )
 from mixdq.compiler.cuda.kernels.packing import BLOCK, pack_int4, row_offsets
 from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Linear, unet_shapes
+from mixdq.compiler.cuda.kernels.tiles import TileTable, tiles_of
 from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
 
 # Rounding a result to FP16 moves it by at most 2^-11 of itself, in the mean by 40 % of that.
@@ -228,8 +232,16 @@ def _check_of_unet(draw: Draw, operator: str, work: Linear | Convolution, batch:
     return check_linear(draw, larger)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs all checks; exit code 1 if one is wrong."""
+    parser = argparse.ArgumentParser(prog="mixdq.compiler.cuda.kernels.check", description=__doc__)
+    parser.add_argument("--table", type=Path, help="tiles to use (default: those that ship for this GPU)")
+    asked = parser.parse_args(arguments)
+    with tiles_of(TileTable.read(asked.table)) if asked.table else nullcontext():
+        return _run_all()
+
+
+def _run_all() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     draw, wrong, count = Draw(device), 0, 0
     checks = [*odd_checks(), *(unet_checks() if device.type == "cuda" else ())]

@@ -6,6 +6,8 @@ whatever the order; what follows them is FP32, as in the kernels.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,9 +30,15 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 
 def convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """The INT32 sums of an unpadded INT8 image [B, H, W, C] and INT8 filters [N, R, S, C]: [B, H', W', N]."""
-    image = x.permute(0, 3, 1, 2).to(torch.float64)
-    filters = weight.permute(0, 3, 1, 2).to(torch.float64)
-    return functional.conv2d(image, filters, stride=stride).permute(0, 2, 3, 1).to(torch.int32)
+    taps = weight.shape[1]
+    rows, columns = (size - taps + 1 for size in x.shape[1:3])
+    # Tap by tap: a library's convolution may go by way of transforms, which are not exact.
+    parts = (
+        product(x[:, row : row + rows : stride, column : column + columns : stride], weight[:, row, column])
+        for row in range(taps)
+        for column in range(taps)
+    )
+    return functools.reduce(torch.add, parts)
 
 
 def padded(x: Tensor, padding: int, zero: Tensor) -> Tensor:

@@ -111,6 +111,7 @@ def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sum
         m,
         n,
         k,
+        tile.group,
         HAS_OFFSET=tensors[1] is not None,
         HAS_BIAS=tensors[2] is not None,
         TO_INT8=tensors[3] is not None,
@@ -119,7 +120,6 @@ def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sum
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,
-        GROUP=tile.group,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )

@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import real_values, tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import first_sums, real_values, tile_of
 
 
 @triton.jit
@@ -26,6 +26,7 @@ def convolution_kernel(
     WIDTH,
     OUT_HEIGHT,
     OUT_WIDTH,
+    group,
     C: tl.constexpr,
     TAPS: tl.constexpr,
     STRIDE: tl.constexpr,
@@ -38,7 +39,6 @@ def convolution_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    GROUP: tl.constexpr,
     SPLITS: tl.constexpr,
 ):
     """One tile of M = batch * OUT_HEIGHT * OUT_WIDTH pixels and N channels; `x` already has its border.
@@ -49,7 +49,7 @@ def convolution_kernel(
     """
     K: tl.constexpr = TAPS * TAPS * C
     RUN: tl.constexpr = TAPS * C
-    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     lane = tl.arange(0, BLOCK_K)
@@ -67,12 +67,18 @@ def convolution_kernel(
         start = tl.program_id(1) * share
         steps = tl.maximum(tl.minimum(share, steps - start), 0)
     if INTEGER:
-        sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+        sums = first_sums(offset, n, n < N, HAS_OFFSET, BLOCK_M, BLOCK_N)
     else:
         sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for step in range(start, start + steps):
         k = step * BLOCK_K + lane
-        x_at = x_rows + ((k // RUN) * (WIDTH * C) + k % RUN)[None, :]
+        if RUN % BLOCK_K == 0:
+            whole = step // (RUN // BLOCK_K)
+            x_at = (
+                x_rows + (whole * (WIDTH * C) + (step - whole * (RUN // BLOCK_K)) * BLOCK_K + lane)[None, :]
+            )
+        else:
+            x_at = x_rows + ((k // RUN) * (WIDTH * C) + k % RUN)[None, :]
         w_at = w_columns + k[:, None]
         if K % BLOCK_K == 0:
             x_tile = tl.load(x_at)
@@ -89,7 +95,7 @@ def convolution_kernel(
     if SUMS_ONLY:
         tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
     else:
-        real = real_values(sums, scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS)
+        real = real_values(sums, scale, bias, n, n < N, HAS_BIAS)
         if HAS_CHANNEL_BIAS:
             at = image[:, None] * N + n[None, :]
             real += tl.load(channel_bias + at, mask=stored, other=0.0).to(tl.float32)

@@ -12,13 +12,13 @@ _ROUNDER = tl.constexpr(12582912.0)
 
 
 @triton.jit
-def tile_of(program, rows, columns, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, GROUP: tl.constexpr):
-    """Row and column of the tile that a program computes: down GROUP rows, then to the next column."""
+def tile_of(program, rows, columns, group, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Row and column of the tile that a program computes: down `group` rows, then to the next column."""
     down = tl.cdiv(rows, BLOCK_M)
     across = tl.cdiv(columns, BLOCK_N)
-    in_group = GROUP * across
-    first = (program // in_group) * GROUP
-    height = min(down - first, GROUP)
+    in_group = group * across
+    first = (program // in_group) * group
+    height = min(down - first, group)
     return first + (program % in_group) % height, (program % in_group) // height
 
 
@@ -31,10 +31,17 @@ def to_int8(values, reciprocal, zero):
 
 
 @triton.jit
-def real_values(sums, scale, offset, bias, n, inside, HAS_OFFSET: tl.constexpr, HAS_BIAS: tl.constexpr):
-    """FP32 of `(sums + offset) * scale + bias` for the columns `n`."""
+def first_sums(offset, n, inside, HAS_OFFSET: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    """What INT32 sums start from: the offsets of the columns `n`, which then need no registers at the end."""
+    sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
     if HAS_OFFSET:
         sums += tl.load(offset + n, mask=inside, other=0)[None, :]
+    return sums
+
+
+@triton.jit
+def real_values(sums, scale, bias, n, inside, HAS_BIAS: tl.constexpr):
+    """FP32 of `sums * scale + bias` for the columns `n`."""
     real = sums.to(tl.float32) * tl.load(scale + n, mask=inside, other=0.0)[None, :]
     if HAS_BIAS:
         real += tl.load(bias + n, mask=inside, other=0.0).to(tl.float32)[None, :]
@@ -56,6 +63,7 @@ def int8_linear_kernel(
     M,
     N,
     K,
+    group,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
@@ -66,11 +74,10 @@ def int8_linear_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    GROUP: tl.constexpr,
     SPLITS: tl.constexpr,
 ):
     """One tile of `x` [M, K] times `weight` [N, K]; with SUMS_ONLY its INT32 sums, a plane for each split."""
-    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
@@ -86,7 +93,7 @@ def int8_linear_kernel(
     if FROM_HALF:
         reciprocal = tl.div_rn(1.0, tl.load(x_scale))
         zero = tl.load(x_zero).to(tl.float32)
-    sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    sums = first_sums(offset, n, n < N, HAS_OFFSET, BLOCK_M, BLOCK_N)
     for step in range(steps):
         if EVEN_K:
             x_tile = tl.load(x_at)
@@ -105,7 +112,7 @@ def int8_linear_kernel(
     if SUMS_ONLY:
         tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
     else:
-        real = real_values(sums, scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS)
+        real = real_values(sums, scale, bias, n, n < N, HAS_BIAS)
         if HAS_RESIDUAL:
             real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
         if FIRST_PERIOD > 0:
@@ -127,6 +134,7 @@ def int8_geglu_kernel(
     M,
     N,
     K,
+    group,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     TO_INT8: tl.constexpr,
@@ -135,18 +143,18 @@ def int8_geglu_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    GROUP: tl.constexpr,
 ):
     """One tile of `value * gelu(gate)`: `weight` [2N, K] holds the values' rows, then the gates'."""
-    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
     x_at = x + (m % M)[:, None] * K + k[None, :]
     value_at = weight + (n % N)[None, :] * K + k[:, None]
     gate_at = value_at + N * K
-    values = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
-    gates = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    inside = n < N
+    values = first_sums(offset, n, inside, HAS_OFFSET, BLOCK_M, BLOCK_N)
+    gates = first_sums(offset + N, n, inside, HAS_OFFSET, BLOCK_M, BLOCK_N)
     for step in range(tl.cdiv(K, BLOCK_K)):
         if EVEN_K:
             x_tile = tl.load(x_at)
@@ -163,14 +171,13 @@ def int8_geglu_kernel(
         value_at += BLOCK_K
         gate_at += BLOCK_K
     stored = (m < M)[:, None] & (n < N)[None, :]
-    inside = n < N
     if SUMS_ONLY:
         to = m.to(tl.int64)[:, None] * (2 * N) + n[None, :]
         tl.store(out + to, values, mask=stored)
         tl.store(out + to + N, gates, mask=stored)
     else:
-        value = real_values(values, scale, offset, bias, n, inside, HAS_OFFSET, HAS_BIAS)
-        gate = real_values(gates, scale + N, offset + N, bias + N, n, inside, HAS_OFFSET, HAS_BIAS)
+        value = real_values(values, scale, bias, n, inside, HAS_BIAS)
+        gate = real_values(gates, scale + N, bias + N, n, inside, HAS_BIAS)
         gated = value * gate * (0.5 + 0.5 * tl.erf(gate * 0.7071067811865476))
         to = m.to(tl.int64)[:, None] * N + n[None, :]
         if TO_INT8:

@@ -25,6 +25,7 @@ def weight_only_linear_kernel(
     M,
     N,
     K,
+    group,
     BITS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
@@ -32,14 +33,13 @@ def weight_only_linear_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    GROUP: tl.constexpr,
 ):
     """One tile of FP16 `x` [M, K] times `weight`: INT8 [N, K], or [N, K / 2] bytes of two four-bit integers.
 
     Eight bits have a scale a channel, which multiplies the sums. Four bits have a scale for each 128 inputs,
     [N, K / 128], which multiplies the weights in FP16; byte j of such a block holds the inputs j and j + 64.
     """
-    row, column = tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     sums = tl.zeros((BLOCK_N, BLOCK_M), dtype=tl.float32)

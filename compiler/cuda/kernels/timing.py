@@ -1,0 +1,208 @@
+"""What a kernel takes inside a CUDA graph, its weights read from memory each time, as in a whole UNet.
+
+A graph holds many launches that take their weights in turn from copies which together exceed the GPU's
+cache; the activations stay the same, as they would have just been written. Gaps between launches count.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_window_sums
+from mixdq.compiler.cuda.kernels.geglu import int8_geglu
+from mixdq.compiler.cuda.kernels.linear import Work, int8_linear, int8_text_linear, launch_sums
+from mixdq.compiler.cuda.kernels.shapes import Convolution, Entry, Linear
+from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
+
+# Twice the 50 to 60 MB of a Hopper GPU's cache.
+_FLUSHING_BYTES = 128 * 2**20
+_MOST_COPIES = 96
+_LAUNCHES = 24
+
+Launch = Callable[[int], object]
+"""Launches the kernel with one copy of its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Microseconds a launch: the median over replays, the least and the greatest."""
+
+    median: float
+    least: float
+    greatest: float
+
+
+def shape_of(entry: Entry, batch: int = 1) -> Shape:
+    """By what tiles are found."""
+    work = entry.work
+    if isinstance(work, Convolution):
+        return Shape(entry.operator, batch * work.pixels, work.n, work.k * work.taps**2)
+    n = work.n // 2 if entry.operator == "int8_geglu" else work.n
+    return Shape(entry.operator, batch * work.m, n, work.k)
+
+
+def time_launches(launch: Launch, weight_bytes: int, replays: int = 15) -> Time:
+    """Captures launches into a graph and replays it."""
+    copies = copies_of(weight_bytes)
+    launches = max(_LAUNCHES, copies)
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        launch(0)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for index in range(launches):
+            launch(index % copies)
+    graph.replay()
+    times = []
+    for _ in range(replays):
+        start, end = _event(), _event()
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) * 1000 / launches)
+    return Time(statistics.median(times), min(times), max(times))
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def copies_of(weight_bytes: int) -> int:
+    """How many copies of a weight exceed the cache."""
+    return max(2, min(_MOST_COPIES, -(-_FLUSHING_BYTES // weight_bytes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """Random tensors of one shape of the UNet, on the GPU.
+
+    Attributes:
+        entry: the shape.
+        x: INT8 activations, channels last.
+        weights: INT8 copies.
+        scale: FP32, a column each.
+        offset: INT32, a column each.
+        bias: FP16, a column each.
+        residual: FP16 of the result's form, or None.
+        one: FP32 1.
+        zero: INT32 0.
+    """
+
+    entry: Entry
+    x: Tensor
+    weights: list[Tensor]
+    scale: Tensor
+    offset: Tensor
+    bias: Tensor
+    residual: Tensor | None
+    one: Tensor
+    zero: Tensor
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of one INT8 copy."""
+        return self.weights[0].numel()
+
+    def launch(self, tile: Tile) -> Launch:
+        """The operator with one tile; of split sums the kernel alone, whose end another kernel takes over."""
+        shape = shape_of(self.entry, self.x.shape[0])
+        table = TileTable("", {shape: tile})
+
+        def run(index: int) -> object:
+            with tiles_of(table):
+                return self._sums(index, tile) if tile.splits > 1 else self._operator(index)
+
+        return run
+
+    def _sums(self, index: int, tile: Tile) -> Tensor:
+        weight, work = self.weights[index], self.entry.work
+        if isinstance(work, Convolution):
+            return launch_window_sums(Window(self.x, weight, work.stride, "int8_conv2d"), tile)
+        return launch_sums(Work(self.x, weight, self.entry.operator), tile)
+
+    def _operator(self, index: int) -> object:
+        weight, work = self.weights[index], self.entry.work
+        if isinstance(work, Convolution):
+            return int8_conv2d(
+                self.x,
+                self.zero,
+                weight,
+                self.scale,
+                self.offset,
+                self.bias,
+                None,
+                self.residual,
+                work.stride,
+                0,
+            )
+        if self.entry.operator == "int8_geglu":
+            return int8_geglu(self.x, weight, self.scale, self.offset, self.bias, self.one, self.zero)
+        if self.entry.operator == "int8_text_linear":
+            return int8_text_linear(self.x, weight, self.scale, self.offset, None, self.bias)
+        return int8_linear(self.x, weight, self.scale, self.offset, self.bias, self.residual)
+
+
+def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operands:
+    """Draws them, by default as many copies of the weights as exceed the cache; images have their border."""
+    work = entry.work
+    if isinstance(work, Convolution):
+        border = 2 * work.padding
+        x = _int8(batch, work.height + border, work.width + border, work.k)
+        form: tuple[int, ...] = (work.n, work.taps, work.taps, work.k)
+        out: tuple[int, ...] = (batch, _side(work.height, work), _side(work.width, work), work.n)
+    else:
+        x = _int8(batch, work.m, work.k)
+        form, out = (work.n, work.k), (batch, work.m, work.n)
+    weight = _int8(*form)
+    weights = [weight.clone() for _ in range(copies or copies_of(weight.numel()))]
+    return Operands(
+        entry,
+        x,
+        weights,
+        torch.rand(work.n, device="cuda") * 1e-5,
+        torch.randint(-99, 99, (work.n,), device="cuda", dtype=torch.int32),
+        torch.randn(work.n, device="cuda").half(),
+        torch.randn(out, device="cuda").half() if entry.residual else None,
+        torch.ones(1, device="cuda"),
+        torch.zeros(1, device="cuda", dtype=torch.int32),
+    )
+
+
+def time_half(entry: Entry, batch: int = 1) -> Time:
+    """The layer in FP16 by cuBLAS, or cuDNN channels last: product and bias, without gate and residual."""
+    work = entry.work
+    if isinstance(work, Linear):
+        x = torch.randn(batch * work.m, work.k, device="cuda").half()
+        weight = torch.randn(work.n, work.k, device="cuda").half()
+        bias = torch.randn(work.n, device="cuda").half()
+        copies = [weight.clone() for _ in range(copies_of(weight.numel() * 2))]
+        return time_launches(lambda i: functional.linear(x, copies[i], bias), weight.numel() * 2)
+    last = torch.channels_last
+    image = torch.randn(batch, work.k, work.height, work.width, device="cuda").half()
+    image = image.contiguous(memory_format=last)
+    filters = torch.randn(work.n, work.k, work.taps, work.taps, device="cuda").half()
+    filters = filters.contiguous(memory_format=last)
+    bias = torch.randn(work.n, device="cuda").half()
+    turns = [filters.clone() for _ in range(copies_of(filters.numel() * 2))]
+    torch.backends.cudnn.benchmark = True
+    return time_launches(
+        lambda i: functional.conv2d(image, turns[i], bias, stride=work.stride, padding=work.padding),
+        filters.numel() * 2,
+    )
+
+
+def _int8(*shape: int) -> Tensor:
+    return torch.randint(-128, 128, shape, device="cuda", dtype=torch.int8)
+
+
+def _side(size: int, work: Convolution) -> int:
+    return (size + 2 * work.padding - work.taps) // work.stride + 1

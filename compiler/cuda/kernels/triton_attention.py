@@ -1,0 +1,79 @@
+# mypy: ignore-errors
+# ruff: noqa: N803
+# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
+# compiled has a name in capitals.
+"""The Triton kernel of attention, whose result is quantized where it lies, for the layer behind it."""
+
+import triton
+import triton.language as tl
+
+from mixdq.compiler.cuda.kernels.triton_linear import to_int8
+
+
+@triton.jit
+def attention_kernel(
+    query,
+    key,
+    value,
+    out_scale,
+    out_zero,
+    out,
+    QUERIES,
+    KEYS,
+    query_image,
+    query_row,
+    key_image,
+    key_row,
+    value_image,
+    value_row,
+    factor,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    TO_INT8: tl.constexpr,
+    EVEN_KEYS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    """One block of one head's queries against all keys: softmax(q k^T * scale) v, HEADS * WIDTH values a row.
+
+    `factor` is the scale times log2(e). Strides are those of images and rows; a head's values are adjacent.
+    """
+    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    image = tl.program_id(1) // HEADS
+    head = tl.program_id(1) % HEADS
+    lane = tl.arange(0, WIDTH)
+    n = tl.arange(0, BLOCK_N)
+    inside = (m < QUERIES)[:, None]
+    q_at = query + image * query_image + m[:, None] * query_row + (head * WIDTH + lane)[None, :]
+    q = tl.load(q_at, mask=inside, other=0.0)
+    k_at = key + image * key_image + n[None, :] * key_row + (head * WIDTH + lane)[:, None]
+    v_at = value + image * value_image + n[:, None] * value_row + (head * WIDTH + lane)[None, :]
+    largest = tl.full((BLOCK_M,), float("-inf"), dtype=tl.float32)
+    total = tl.zeros((BLOCK_M,), dtype=tl.float32)
+    mixed = tl.zeros((BLOCK_M, WIDTH), dtype=tl.float32)
+    for start in range(0, KEYS, BLOCK_N):
+        left = KEYS - start
+        if EVEN_KEYS:
+            left = BLOCK_N
+        scores = tl.dot(q, tl.load(k_at, mask=n[None, :] < left, other=0.0))
+        if not EVEN_KEYS:
+            scores = tl.where(n[None, :] < left, scores, float("-inf"))
+        highest = tl.maximum(largest, tl.max(scores, 1) * factor)
+        shares = tl.math.exp2(scores * factor - highest[:, None])
+        shrink = tl.math.exp2(largest - highest)
+        total = total * shrink + tl.sum(shares, 1)
+        mixed = mixed * shrink[:, None]
+        v = tl.load(v_at, mask=n[:, None] < left, other=0.0)
+        mixed = tl.dot(shares.to(tl.float16), v, mixed)
+        largest = highest
+        k_at += BLOCK_N * key_row
+        v_at += BLOCK_N * value_row
+    mixed = mixed / total[:, None]
+    row = (image * QUERIES + m).to(tl.int64)
+    to = out + row[:, None] * (HEADS * WIDTH) + (head * WIDTH + lane)[None, :]
+    if TO_INT8:
+        reciprocal = tl.div_rn(1.0, tl.load(out_scale))
+        result = to_int8(mixed, reciprocal, tl.load(out_zero).to(tl.float32))
+        tl.store(to, result, mask=inside)
+    else:
+        tl.store(to, mixed.to(tl.float16), mask=inside)
