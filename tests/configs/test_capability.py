@@ -61,7 +61,7 @@ def test_what_is_written_today_is_what_the_compiler_takes() -> None:
         "rtx:sm89": ({*linear, FP8}, {*convolution, FP8}),
         "rtx:sm120": ({*linear, FP8}, {*convolution, FP8}),
         "tensorrt:sm90": ({Precision(4, 16), FP8}, {FP8}),
-        "cpu": ({Precision(4, 8)}, {Precision(4, 8)}),
+        "cpu": (linear, linear),
     }
     assert {name for name in more if name.startswith("rtx")} == {
         f"rtx:sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES
