@@ -160,6 +160,10 @@ class Generation:
 
     def stop(self) -> None:
         """Ends the workers, and with an error whatever has not ended."""
+        if not self._opened.done():
+            self._opened.set_exception(MachineError("told to stop while the engines were being loaded"))
+            # `open` may not wait for it any more.
+            self._opened.exception()
         for post in self.posts:
             post.stop()
             self._changed(post)

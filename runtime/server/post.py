@@ -7,7 +7,7 @@ from functools import partial
 
 from mixdq.runtime.policy.policy import Batch
 from mixdq.runtime.server.supervisor import Action, Patience, Phase, Supervisor
-from mixdq.runtime.work.job import Event, Job, Ready, Work
+from mixdq.runtime.work.job import Event, Job, Lost, Ready, Work
 
 Hear = Callable[["Post", Event], None]
 
@@ -105,5 +105,6 @@ class Post:
             work.stop()
 
     def _listen(self, work: Work, event: Event) -> None:
-        if work is self._work:
+        # What one that was killed still says comes too late: its batch is made again.
+        if work is self._work and (self.phase is not Phase.ENDING or isinstance(event, Lost)):
             self._hear(self, event)
