@@ -73,25 +73,32 @@ def tune(
 def choose(rounds: Sequence[Round], limits: Limits, *, allow_slower: bool) -> Chosen:
     """The fastest of the rounds that may be published.
 
+    Where all layers were returned, an engine is published only if as a whole it is faster beyond the spread,
+    which its layers are not: to be no slower is what full precision is too.
+
     Args:
         rounds: at least one.
         limits: the budgets.
         allow_slower: whether an engine may be slower than full precision.
     """
+    last = rounds[-1]
+    all_returned = bool(last.decision.returns)
     sound = [each for each in rounds if not any(limits.faults(each.trial))]
-    allowed = [each for each in sound if allow_slower or not each.trial.slower_at]
+    allowed = [
+        each
+        for each in sound
+        if allow_slower or each.trial.faster or not (all_returned or each.trial.slower_at)
+    ]
     if allowed:
         return Chosen(min(allowed, key=lambda each: each.trial.ratio), "")
-    last = rounds[-1]
-    ended = "all layers were returned" if last.decision.returns else last.decision.stop
+    ended = "all layers were returned" if all_returned else last.decision.stop
     if not sound:
         return Chosen(None, f"{ended}; of the last plan, {'; '.join(limits.faults(last.trial))}")
     fastest = min(sound, key=lambda each: each.trial.ratio).trial
-    pixels = ", ".join(map(str, fastest.slower_at))
     return Chosen(
         None,
         f"{ended}; the fastest quantized engine takes {fastest.ratio:.3f} times as long as full precision, "
-        f"slower beyond the spread at {pixels} pixels; --allow-slower publishes it",
+        f"{_beyond(fastest)}; --allow-slower publishes it",
     )
 
 
@@ -99,6 +106,12 @@ def returns_until(rounds: Sequence[Round], last: Round) -> tuple[Return, ...]:
     """All layers that were returned before a round was measured."""
     before = rounds[: list(rounds).index(last)]
     return tuple(one for each in before for one in each.decision.returns)
+
+
+def _beyond(trial: Trial) -> str:
+    if not trial.slower_at:
+        return "no less beyond the spread"
+    return f"slower beyond the spread at {', '.join(map(str, trial.slower_at))} pixels"
 
 
 def added_bytes(plan: PrecisionPlan, table: LayerTable, float_bytes: int) -> dict[LayerName, int]:

@@ -53,6 +53,11 @@ class Paired:
         """Whether the candidate takes longer, beyond the spread."""
         return self.low_us > 0
 
+    @property
+    def faster(self) -> bool:
+        """Whether it takes less, likewise."""
+        return self.high_us < 0
+
     @classmethod
     def of(cls, full: Sequence[float], candidate: Sequence[float], comparisons: int) -> Paired:
         """Compares as many runs of both; `least_runs` says how many are needed.

@@ -83,6 +83,11 @@ class Trial:
         return tuple(resolution for resolution, times in self.times.items() if times.whole.slower)
 
     @property
+    def faster(self) -> bool:
+        """Whether the whole engine is faster at all resolutions, beyond the spread."""
+        return all(times.whole.faster for times in self.times.values())
+
+    @property
     def psnr_db(self) -> float | None:
         """Of the resolution that is worst; None if something is not finite."""
         found = [outputs.psnr_db for outputs in self.outputs.values()]

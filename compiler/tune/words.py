@@ -57,7 +57,7 @@ def _rounds(record: TuneRecord) -> Table:
 
 
 def _ended(record: TuneRecord) -> str:
-    return record.rounds[-1].decision.stop or "all layers were returned: full precision is the fastest"
+    return record.rounds[-1].decision.stop or "all layers were returned, none is faster quantized"
 
 
 def _difference(times: Paired) -> str:

@@ -97,8 +97,9 @@ def test_all_layers_returned_publish_nothing(
 ) -> None:
     def measure(plan: PrecisionPlan) -> Trial:
         quantized = [name for name, bits in plan.layers.items() if bits.quantizes_weight]
-        return make_trial(dict.fromkeys(quantized, 3.0), whole=500.0)
+        return make_trial(dict.fromkeys(quantized, 3.0), whole=whole)
 
+    whole = 500.0
     rounds = tune(plan, table, ANY, FLOAT_BYTES, measure)
     chosen = choose(rounds, ANY, allow_slower=False)
     assert len(rounds) == 1
@@ -107,6 +108,12 @@ def test_all_layers_returned_publish_nothing(
         "all layers were returned; the fastest quantized engine takes 1.500 times"
     )
     assert choose(rounds, ANY, allow_slower=True).best == rounds[0]
+    whole = -5.0
+    chosen = choose(tune(plan, table, ANY, FLOAT_BYTES, measure), ANY, allow_slower=False)
+    assert chosen.best is None
+    assert "takes 0.995 times as long as full precision, no less beyond the spread" in chosen.refusal
+    whole = -50.0
+    assert choose(tune(plan, table, ANY, FLOAT_BYTES, measure), ANY, allow_slower=False).best is not None
 
 
 def test_an_engine_slower_than_full_precision_is_refused_within_a_memory_budget(
