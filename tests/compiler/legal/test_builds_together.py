@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +12,15 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from mixdq.compiler import cli_targets
 from mixdq.compiler.cli import main
+from mixdq.compiler.legal import probe_together as asking
 from mixdq.compiler.legal.joint_graph import write_joint_graph
 from mixdq.compiler.legal.probe import try_graph
 from mixdq.compiler.legal.probe_graphs import TINY_LAYERS, ProbeLayer, distinct_layers, probe_graph
 from mixdq.compiler.legal.probe_together import legal_parts, probe_together
 from mixdq.compiler.worker import run_in_child
-from mixdq.configs.capability import Capability, find_capability
+from mixdq.configs.capability import BackendTable, find_capability
 from mixdq.configs.form import Form
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.target import Target
@@ -36,14 +40,14 @@ def _command(*words: object) -> int | str | None:
     return ended.value.code
 
 
-def _wrongly_legal(form: str) -> Capability:
-    """RTX SM89, as if it took one form more."""
-    sm89 = find_capability("rtx:sm89")
+def _wrongly_legal(form: str) -> BackendTable:
+    """RTX SM89 alone, as if it took one form more."""
+    table = find_capability("rtx:sm89").table
     entries = tuple(
-        replace(entry, legal=True, refused={}) if str(entry.form) == form else entry
-        for entry in sm89.table.entries
+        replace(entry, legal=str(entry.form) == form or entry.takes(89), refused={"it was told so": ()})
+        for entry in table.entries
     )
-    return Capability(replace(sm89.table, entries=entries), 89)
+    return replace(table, capabilities=(89,), entries=entries)
 
 
 @needs_rtx
@@ -70,13 +74,28 @@ def test_every_legal_form_of_a_models_layers_builds_in_one_graph(
 
 
 @needs_rtx
-def test_one_form_that_is_refused_refuses_the_graph() -> None:
-    found = probe_together(_wrongly_legal("int8:channel/uint8"), TINY_LAYERS, silent)
+def test_one_form_that_is_refused_refuses_the_graph_and_exits_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = _wrongly_legal("int8:channel/uint8")
+    monkeypatch.setattr(cli_targets, "shipped_capabilities", lambda: (table,))
+    assert _command("targets", "rtx", "--probe", "--together") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("rtx:sm89: one graph of 28 layers refused: TensorRT for RTX refused joint.onnx: ")
+    assert "(QuantizeLinear)" in line
+    assert "Non-zero zero point is not supported" in line
+
+
+def test_a_builder_that_dies_has_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(asking, "try_together", importlib.import_module("dying_builder").try_together)
+    found = probe_together(find_capability("cpu"), TINY_LAYERS, silent)
     assert not found.taken
-    assert found.engine_bytes is None
-    assert str(found).startswith("rtx:sm89: one graph of 28 layers refused: TensorRT for RTX ")
-    assert "Non-zero zero point is not supported" in found.message
-    assert "(QuantizeLinear)" in found.message
+    assert "was ended by SIGKILL" in found.message
+    assert str(found).startswith("cpu: one graph of 40 layers refused: a step's process was ended by SIGKILL")
+    assert (found.engine_bytes, found.seconds, found.peak_mib) == (None, None, None)
 
 
 @needs_rtx
