@@ -181,9 +181,20 @@ def quantized_weight(weight: Tensor, quantizer: FormQuantizer) -> Tensor:
     Raises:
         PlanError: blocks don't divide the inputs.
     """
-    scales = _scales(weight.float(), quantizer)
-    numbers = _on_grid(weight.float() / scales, 0, quantizer.grid)
+    numbers, scales = weight_numbers(weight, quantizer)
     return (numbers * scales).to(weight.dtype)
+
+
+def weight_numbers(weight: Tensor, quantizer: FormQuantizer) -> tuple[Tensor, Tensor]:
+    """What is stored of a weight `[out, in, ...]`: the grid's numbers and their scales, both in FP32.
+
+    The scales have a shape that broadcasts to the numbers'; those of blocks are repeated to all inputs.
+
+    Raises:
+        PlanError: blocks don't divide the inputs.
+    """
+    scales = _scales(weight.float(), quantizer)
+    return _on_grid(weight.float() / scales, 0, quantizer.grid), scales
 
 
 def _scales(values: Tensor, quantizer: FormQuantizer) -> Tensor:

@@ -1,0 +1,40 @@
+"""The constants of compiled packages, in one safetensors file that all packages of a component share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mixdq.configs.files import writing
+
+CHANNELS_LAST = "mixdq.channels_last"
+"""Key of the file's metadata: the names of the `[N, C, R, S]` tensors that are stored as `[N, R, S, C]`."""
+
+
+def write_constants(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors so that they can be mapped as they are to be laid out in a GPU's memory.
+
+    Raises:
+        StorageError: the disk is full or the folder can't be written.
+    """
+    turned = sorted(name for name, tensor in tensors.items() if is_channels_last(tensor))
+    stored = {
+        name: (tensor.permute(0, 2, 3, 1) if name in turned else tensor).detach().cpu().contiguous().clone()
+        for name, tensor in tensors.items()
+    }
+    with writing(path) as temporary:
+        save_file(stored, temporary, metadata={CHANNELS_LAST: json.dumps(turned)})
+
+
+def is_channels_last(tensor: Tensor) -> bool:
+    """Whether a tensor of four dimensions is laid out channels last, and not contiguous as well."""
+    return (
+        tensor.ndim == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )

@@ -1,0 +1,68 @@
+"""Ahead of time: a module becomes an AOTInductor package that holds code only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mixdq.configs.errors import GraphError
+from mixdq.configs.files import writing
+
+_SUFFIX = ".pt2"  # torch writes and reads packages of this name alone
+_OPTIONS: Mapping[str, Any] = {
+    # Constants are handed over when a package is loaded: once for all packages of a component.
+    "aot_inductor.package_constants_in_so": False,
+    # Small tensors, scales above all, would become numbers in the code.
+    "always_keep_tensor_constants": True,
+}
+
+
+def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> Mapping[str, Tensor]:
+    """Compiles a module for fixed sizes and writes the package.
+
+    Args:
+        module: in evaluation mode, on the device that it is compiled for.
+        inputs: examples of its inputs, in the order of its parameters.
+        path: the package to write, named `.pt2`.
+
+    Returns:
+        The tensors that the package needs when it is loaded, by its names for them; the module's own.
+
+    Raises:
+        GraphError: it can't be traced or compiled.
+        StorageError: the disk is full or the folder can't be written.
+    """
+    assert path.suffix == _SUFFIX, path
+    with torch.no_grad(), _quiet():
+        try:
+            exported = torch.export.export(module, tuple(inputs), strict=False)
+            with writing(path) as temporary:
+                named = temporary.with_suffix(_SUFFIX)
+                torch._inductor.aoti_compile_and_package(
+                    exported, package_path=str(named), inductor_configs=dict(_OPTIONS)
+                )
+                named.replace(temporary)
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
+            raise GraphError(f"torch could not compile {path.name}: {str(error)[:500]}") from error
+    own = {**exported.state_dict, **exported.constants}
+    return {name: own[name] for name in needed_constants(path)}
+
+
+def needed_constants(path: Path) -> tuple[str, ...]:
+    """The names of the tensors that a package needs when it is loaded, in order."""
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
+    return tuple(sorted(loader.get_constant_fqns()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what torch says of its own internals."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,107 @@
+"""The UNet's transformers: attention and feed-forward over `[B, tokens, C]`, residuals added by products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mixdq.compiler.cuda.fans import Fan
+from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half
+from mixdq.compiler.cuda.norms import GroupNorm, LayerNorm
+from mixdq.compiler.cuda.products import Int8Product, Product
+
+TextPair = tuple[Tensor, Tensor]
+"""K and V `[B, tokens, C]` of one cross-attention."""
+
+
+class Transformer(nn.Module):
+    """Pixels `[B, H, W, C]` to pixels: norm, projection, blocks, projection, residual."""
+
+    def __init__(
+        self, norm: GroupNorm, proj_in: Product, blocks: Sequence[TransformerBlock], proj_out: Product
+    ) -> None:
+        super().__init__()
+        self.norm, self.proj_in, self.proj_out = norm, proj_in, proj_out
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, pixels: Tensor, text: Sequence[TextPair]) -> Tensor:
+        """`text` holds the K and V of all blocks of the UNet, each of which knows its own."""
+        batch, height, width, channels = pixels.shape
+        tokens = self.proj_in.quantize(self.norm(pixels)).reshape(batch, height * width, channels)
+        tokens = self.proj_in(tokens)
+        for block in self.blocks:
+            tokens = block(tokens, text)
+        residual = pixels.reshape(batch, height * width, channels)
+        return self.proj_out.of_half(tokens, residual).reshape(pixels.shape)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention, feed-forward."""
+
+    def __init__(
+        self,
+        norms: tuple[LayerNorm, LayerNorm, LayerNorm],
+        qkv: Fan,
+        out: Product,
+        cross_q: Product,
+        cross_out: Product,
+        gate: Gate,
+        shrink: Product,
+        *,
+        heads: int,
+        text: int,
+    ) -> None:
+        """Takes the parts; `text` is the place of the block's K and V among those of all blocks."""
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = norms
+        self.qkv, self.out = qkv, out
+        self.cross_q, self.cross_out = cross_q, cross_out
+        self.gate, self.shrink = gate, shrink
+        self.heads, self.text = heads, text
+
+    def forward(self, tokens: Tensor, text: Sequence[TextPair]) -> Tensor:
+        """`[B, tokens, C]` to the same."""
+        query, key, value = self.qkv(self.norm1(tokens))
+        tokens = self.out.of_half(self._attend(query, key, value), tokens)
+        query = self.cross_q(self.cross_q.quantize(self.norm2(tokens)))
+        tokens = self.cross_out.of_half(self._attend(query, *text[self.text]), tokens)
+        hidden: Tensor = self.shrink(self.gate(self.norm3(tokens)), tokens)
+        return hidden
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q, k, v = (part.reshape(*part.shape[:2], self.heads, -1) for part in (query, key, value))
+        mixed = functional.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        )
+        return mixed.transpose(1, 2).flatten(-2)
+
+
+class Gate(nn.Module):
+    """GEGLU: value times GELU of the gate, in the form that the next product takes."""
+
+    def __init__(self, product: Product, then: Product) -> None:
+        """Takes the product that makes value and gate side by side, and the one that reads the result.
+
+        An INT8 product's kernel computes both and multiplies them.
+        """
+        super().__init__()
+        self.product = product
+        # In a tuple, so that it is no part of this module: it is the block's.
+        self._then = (then,)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """FP16 `[..., K]` to `[..., N / 2]`."""
+        product, (then,) = self.product, self._then
+        activation = product.quantize(tokens)
+        if not isinstance(product, Int8Product):
+            value, gate = product(activation).chunk(2, dim=-1)
+            return then.quantize(value * functional.gelu(gate))
+        parts = (activation, product.weight, product.scale, product.offset, product.bias)
+        hidden: Tensor = (
+            int8_geglu_half(*parts)
+            if then.grid is None
+            else int8_geglu(*parts, then.grid.scale, then.grid.zero)
+        )
+        return hidden
