@@ -117,7 +117,8 @@ def test_every_layer_fed_the_simulations_input_has_its_integers_and_its_output(c
             found = _call(module, fed)
         found = found.permute(0, 3, 1, 2) if activation.ndim == 4 else found
         worst[name] = _db(expected, found)
-    assert len(worst) == len(case.table) - sum(layers.splits(layer.name) is not None for layer in case.table)
+    split = sum(layers.splits(layer.name) is not None for layer in case.table)
+    assert len(worst) == len(case.table) - split
     # FP16 keeps 11 bits: 70 dB or so of a product's output.
     assert min(worst.values()) > 60, min(worst, key=lambda name: worst[name])
 
@@ -126,7 +127,7 @@ def test_stored_weights_are_the_quantizers(case: Case) -> None:
     plan = case.plan(INT8)
     layers = case.layers(plan)
     for name in ("mid_block.attentions.0.proj_in", "down_blocks.1.resnets.0.conv2"):
-        weight = case.unet.get_submodule(name).weight.detach()
+        weight = case.unet.get_parameter(f"{name}.weight").detach()
         quantizer = RealizedLayer.of(plan, case.table[LayerName(name)], NUMBERS).weight
         scales = quantizer.scales(weight.numpy(), outputs=0)
         numbers, found = layers.integers(name, weight)
