@@ -223,4 +223,5 @@ def _times(latency: Path | None, table: LayerTable, rules: Rules, resolution: in
 def _print(parts: Iterable[RenderableType]) -> None:
     console = stdout_console()
     for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        # Words may name an extra, mixdq[rtx], which is no markup.
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)

@@ -120,6 +120,16 @@ def test_onnx_runtime_is_asked_too_and_an_engine_that_is_the_graph_has_no_size(
     assert line.endswith(" MiB")
 
 
+def test_what_was_not_asked_is_said_as_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, cuda = find_capability("cpu").table, find_capability("cuda:sm80").table
+    tables = (cpu, replace(cuda, product="mixdq[cuda]", built=False))
+    monkeypatch.setattr(cli_targets, "shipped_capabilities", lambda: tables)
+    assert _command("targets", "--probe", "--together") == 0
+    assert "\ncuda was not asked: mixdq[cuda] are planned" in capsys.readouterr().out
+
+
 def test_together_without_a_probe_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert _command("targets", "cpu", "--together") == 2
     assert "--together says what to build for --probe; give both" in capsys.readouterr().err
