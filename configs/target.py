@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mixdq.configs.capability import check_realization
+from mixdq.configs.capability import check_realization, find_capability, shipped_capabilities
 from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerName
 from mixdq.configs.plan import PrecisionPlan
@@ -66,7 +66,7 @@ class Backend(StrEnum):
     RTX = "rtx"
 
 
-RTX_COMPUTE_CAPABILITIES = (75, 80, 86, 89, 120)
+RTX_COMPUTE_CAPABILITIES = (75, 80, 86, 89, 120, 121)
 """The compute capabilities that TensorRT for RTX 1.7 builds for here, as SM numbers."""
 
 _ACCEPTED = "cpu, tensorrt, " + ", ".join(f"rtx:sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES)
@@ -84,14 +84,22 @@ class Target:
         """Reads `cpu`, `tensorrt`, or `rtx:sm89`.
 
         Raises:
-            TargetError: no such target.
+            TargetError: no such target: names the nearest compute capability of its back end, if it has any;
+                or says why nothing is built for one that is known.
         """
-        name, _, capability = text.partition(":")
         if text in (Backend.CPU, Backend.TENSORRT):
             return cls(Backend(text))
-        if name == Backend.RTX and capability in {f"sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES}:
-            return cls(Backend.RTX, int(capability.removeprefix("sm")))
-        raise TargetError(f"unknown target {text!r}; use one of: {_ACCEPTED}")
+        if text.partition(":")[0] not in {table.backend for table in shipped_capabilities()}:
+            raise TargetError(f"unknown target {text!r}; use one of: {_ACCEPTED}")
+        known = find_capability(text)
+        if known.table.backend == Backend.TENSORRT:
+            raise TargetError(
+                f"{known.table.product} builds on the GPU that the engine will run on, so nothing is built "
+                f"for {text} elsewhere; use tensorrt on a machine with that GPU"
+            )
+        if known.table.backend not in list(Backend):
+            raise TargetError(f"{known.table.product} are planned and not built; use one of: {_ACCEPTED}")
+        return cls(Backend(known.table.backend), known.sm)
 
     def __str__(self) -> str:
         return self.backend.value if self.sm is None else f"{self.backend.value}:sm{self.sm}"

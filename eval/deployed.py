@@ -20,6 +20,7 @@ from torch import Tensor
 from mixdq.compiler.graphs import write_graphs
 from mixdq.compiler.legal.choices import Rules
 from mixdq.compiler.legal.legalize import Legalized, legalize
+from mixdq.compiler.legal.probe import target_of
 from mixdq.compiler.legal.totals import stored_bytes
 from mixdq.compiler.unet_session import Array, feeds, open_session
 from mixdq.compiler.worker import Report
@@ -28,7 +29,7 @@ from mixdq.configs.capability import Capability
 from mixdq.configs.errors import TargetError
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.configs.target import Backend, Dialect, Layout
+from mixdq.configs.target import Dialect, Layout
 from mixdq.eval.deployed_order import DeployedOrder
 from mixdq.eval.deployed_report import Deployed, DeployedReport, NotDeployed, targets_in_words
 from mixdq.export.fidelity import psnr_db
@@ -85,7 +86,7 @@ def _of_plan(
     deployable, refused = _legal(order, plan)
     yield from (NotDeployed(name, target, reason) for target, reason in refused.items())
     for targets, made in deployable:
-        dialect, realization = _dialect(targets[0]), made.plan.realization
+        dialect, realization = target_of(targets[0]).dialect, made.plan.realization
         assert realization is not None
         report(f"{name}: {targets_in_words([str(target) for target in targets])}", 0, None)
         own = _pictures(run, _simulate(order, run, made.plan, dialect))
@@ -120,13 +121,9 @@ def _legal(
             refused[str(target)] = str(error)
             continue
         assert legal.plan.realization is not None
-        key = (_dialect(target), *legal.plan.realization.forms.values())
+        key = (target_of(target).dialect, *legal.plan.realization.forms.values())
         made.setdefault(key, ([], legal))[0].append(target)
     return list(made.values()), refused
-
-
-def _dialect(target: Capability) -> Dialect:
-    return Dialect.ORT if target.table.backend == Backend.CPU else Dialect.TENSORRT
 
 
 def _simulate(order: DeployedOrder, run: OneStep, plan: PrecisionPlan, dialect: Dialect) -> list[Tensor]:

@@ -44,7 +44,7 @@ def half_written(folder: Path) -> list[Path]:
     ("words", "pattern"),
     [
         (("--target", "gpu"), r"unknown target 'gpu'; use one of: cpu, tensorrt, rtx:sm75"),
-        (("--target", "rtx:sm90"), r"unknown target 'rtx:sm90'"),
+        (("--target", "rtx:sm90"), r"no compute capability 'sm90' here; the nearest is rtx:sm89"),
         (("--resolution", 100), r"resolution 100 is not a multiple of 32.*the nearest are 96 and 128"),
         (("--batch", 0), r"batch 0 is out of bounds; use 1 to 32"),
         (("--weight-bits", 9), r"9 is no weight width: use 2 to 8 bits, or 16"),

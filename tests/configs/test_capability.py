@@ -48,7 +48,7 @@ def test_every_back_end_ships_a_table_whose_entries_say_how_they_are_known() -> 
     assert kinds["tensorrt"] == kinds["cuda"] == {SourceKind.DOCUMENTED}
     assert {name for name, table in tables.items() if not table.built} == {"cuda"}
     assert {75, 80, 86, 89, 90, 100, 120} == set(tables["tensorrt"].capabilities)
-    assert set(RTX_COMPUTE_CAPABILITIES) <= set(tables["rtx"].capabilities)
+    assert set(RTX_COMPUTE_CAPABILITIES) == set(tables["rtx"].capabilities)
 
 
 def test_what_is_written_today_is_what_the_compiler_takes() -> None:
@@ -60,6 +60,7 @@ def test_what_is_written_today_is_what_the_compiler_takes() -> None:
         "rtx:sm86": (linear, convolution),
         "rtx:sm89": ({*linear, FP8}, {*convolution, FP8}),
         "rtx:sm120": ({*linear, FP8}, {*convolution, FP8}),
+        "rtx:sm121": ({*linear, FP8}, {*convolution, FP8}),
         "tensorrt:sm90": ({Precision(4, 16), FP8}, {FP8}),
         "cpu": (linear, linear),
     }

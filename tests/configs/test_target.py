@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from mixdq.configs.capability import capabilities_of, shipped_capabilities
 from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import FP8, FP16, Precision
 from mixdq.configs.target import Backend, Dialect, Target
 
-ALL = ["cpu", "tensorrt", "rtx:sm75", "rtx:sm80", "rtx:sm86", "rtx:sm89", "rtx:sm120"]
+ALL = ["cpu", "tensorrt", "rtx:sm75", "rtx:sm80", "rtx:sm86", "rtx:sm89", "rtx:sm120", "rtx:sm121"]
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -26,17 +27,40 @@ def test_a_slug_is_fit_for_a_file_name(text: str, slug: str) -> None:
     assert Target.parse(text).slug == slug
 
 
+@pytest.mark.parametrize("backend", ["cpu", "rtx", "tensorrt"])
+def test_every_target_that_the_tables_know_parses_or_says_why_nothing_is_built_for_it(backend: str) -> None:
+    (table,) = (table for table in shipped_capabilities() if table.backend == backend)
+    for known in map(str, capabilities_of(table)):
+        if backend == Backend.TENSORRT:
+            with pytest.raises(TargetError, match=f"nothing is built for {known} elsewhere; use tensorrt on"):
+                Target.parse(known)
+        else:
+            assert str(Target.parse(known)) == known
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        *("", "gpu", "CPU", " cpu", "cpu:", "cpu:sm89", "tensorrt:", "tensorrt:sm80"),
-        *("rtx", "rtx:", "rtx:89", "rtx:sm90", "rtx:sm890"),
+        ("rtx:sm90", "the nearest is rtx:sm89 "),
+        ("rtx:sm890", "the nearest is rtx:sm121 "),
+        ("rtx:8.7", "the nearest is rtx:sm86 "),
+        ("rtx", "needs a compute capability, and none was said; write one of rtx:sm75, "),
+        ("rtx:", "needs a compute capability, and none was said; write one of rtx:sm75, "),
+        ("tensorrt:sm103", "the nearest is tensorrt:sm100 "),
+        ("cuda:sm75", "the nearest is cuda:sm80 "),
+        ("cpu:sm89", "cpu has no compute capabilities; write cpu"),
     ],
 )
+def test_an_unknown_compute_capability_is_refused_with_the_nearest(text: str, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        Target.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "CPU", " cpu", "tpu:sm89"])
 def test_an_unknown_target_is_refused_with_those_that_there_are(text: str) -> None:
     with pytest.raises(TargetError) as refused:
         Target.parse(text)
-    assert str(refused.value) == f"unknown target {text!r}; use one of: {', '.join(ALL)}"
+    assert str(refused.value).startswith(f"unknown target {text!r}; use one of: {', '.join(ALL)}")
 
 
 def test_onnx_runtime_reads_asymmetric_fp32_and_tensorrt_symmetric_fp16() -> None:
