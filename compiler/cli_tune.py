@@ -109,15 +109,16 @@ def tune(
     from mixdq.compiler.build_options import BuildOptions
     from mixdq.compiler.plan_words import PlanWords
     from mixdq.compiler.progress import terminal_watch
-    from mixdq.compiler.recipe import Recipe, read_prompts
+    from mixdq.compiler.recipe import Recipe
+    from mixdq.compiler.tune.cases import prompts_of
     from mixdq.compiler.tune.hardware import require_hardware
     from mixdq.compiler.tune.instrument import Runs
     from mixdq.compiler.tune.instruments import instrument_of
     from mixdq.compiler.tune.limits import Limits
+    from mixdq.compiler.tune.order import TuneOrder
     from mixdq.compiler.tune.publishing import BUNDLE_FOLDER
-    from mixdq.compiler.tune.tuning import TuneOrder, tune_model
+    from mixdq.compiler.tune.tuning import tune_model
     from mixdq.compiler.tune.words import in_words
-    from mixdq.configs.presets import preset_for
     from mixdq.configs.target import Layout, Target
     from mixdq.export.source import open_source
 
@@ -151,7 +152,7 @@ def tune(
         limits=limits,
         allow_slower=allow_slower,
         runs=Runs(warmup, repeats),
-        prompts=read_prompts(preset_for(source.identity.name).prompts_file, pictures),
+        prompts=prompts_of(source, pictures),
         seed=o.DEFAULT_SEED,
         instrument=instrument,
         restart=restart,

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixdq.compiler.recipe import read_prompts
 from mixdq.compiler.worker import Report
-from mixdq.configs.errors import ModelError
+from mixdq.configs.errors import ModelError, RequestError
+from mixdq.configs.presets import preset_for
 from mixdq.export.source import SourceModel
 
 Array = npt.NDArray[Any]
@@ -56,6 +58,18 @@ class Cases:
         """What the VAE decoder is given, `[B, 4, h, w]`."""
         scaled: Array = (self.offsets[batch] + self.slope * prediction.astype(np.float32)) / self.scaling
         return scaled
+
+
+def prompts_of(source: SourceModel, pictures: int) -> tuple[str, ...]:
+    """The first prompts of the model's preset.
+
+    Raises:
+        RequestError: no pictures, or more than there are prompts.
+    """
+    prompts = read_prompts(preset_for(source.identity.name).prompts_file, None)
+    if not 1 <= pictures <= len(prompts):
+        raise RequestError(f"--pictures {pictures} is out of bounds; use 1 to {len(prompts)}")
+    return prompts[:pictures]
 
 
 def find_cases(report: Report, order: CaseOrder, resolutions: tuple[int, ...]) -> dict[int, Cases]:

@@ -28,12 +28,14 @@ class Device:
         self.cuda = load_cuda(target)
         self._stream = self.checked("make a stream", self.cuda.cudaStreamCreateWithFlags(1))
         self.stream = int(self._stream)
+        self._closing = ExitStack()
+        self._closing.callback(self.cuda.cudaStreamDestroy, self._stream)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cuda.cudaStreamDestroy(self._stream)
+        self._closing.close()
 
     def checked(self, doing: str, result: tuple[Any, ...]) -> Any:
         """The value of a call.
@@ -73,7 +75,9 @@ class Device:
         self.checked("begin to record a graph", self.cuda.cudaStreamBeginCapture(self._stream, mode))
         work()
         graph = self.checked("record a graph", self.cuda.cudaStreamEndCapture(self._stream))
+        self._closing.callback(self.cuda.cudaGraphDestroy, graph)
         program = self.checked("make a graph ready", self.cuda.cudaGraphInstantiate(graph, 0))
+        self._closing.callback(self.cuda.cudaGraphExecDestroy, program)
 
         def launch() -> None:
             self.checked("start a graph", self.cuda.cudaGraphLaunch(program, self._stream))

@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from mixdq.compiler.recipe import Recipe
 from mixdq.compiler.run import run
 from mixdq.compiler.saved_recipe import PLAN_FILE
 from mixdq.compiler.stages import Watch
 from mixdq.compiler.tune.loop import Round
+from mixdq.compiler.tune.order import TuneOrder
 from mixdq.compiler.tune.record import RECORD_FILE, TuneRecord
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import MixdqError
 from mixdq.configs.files import remove, write_text
 from mixdq.configs.plan import PrecisionPlan
-from mixdq.export.source import SourceModel
 
 BUNDLE_FOLDER = "bundle"
 
 
-def publish(
-    recipe: Recipe,
-    source: SourceModel,
-    record: TuneRecord,
-    plan: PrecisionPlan,
-    folder: Path,
-    out: Path,
-    work: Path,
-    jobs: int,
-    watch: Watch,
-) -> None:
+def publish(order: TuneOrder, plan: PrecisionPlan, record: TuneRecord, folder: Path, watch: Watch) -> None:
     """Makes a bundle of the folder that holds the measured UNet, and moves it to where it is published.
 
     Args:
-        recipe: of the bundle.
-        source: its model.
-        record: says why layers were returned.
+        order: what was tuned.
         plan: the tuned plan, legal for its target.
+        record: says why layers were returned.
         folder: holds the UNet's engines.
-        out: where `bundle` and `plan.yaml` go.
-        work: the folder of what all plans of the model share.
-        jobs: child processes at work at once.
         watch: told how it goes.
     """
-    run(recipe, folder, work=work, jobs=jobs, watch=watch, source=source)
-    withdraw(out)
-    folder.rename(out / BUNDLE_FOLDER)
-    write_text(out / PLAN_FILE, in_yaml(plan, record))
+    recipe = replace(order.recipe, plan=plan)
+    run(recipe, folder, work=order.work, jobs=order.jobs, watch=watch, source=order.source)
+    withdraw(order.out)
+    folder.rename(order.out / BUNDLE_FOLDER)
+    write_text(order.out / PLAN_FILE, in_yaml(plan, record))
 
 
 def in_yaml(plan: PrecisionPlan, record: TuneRecord) -> str:

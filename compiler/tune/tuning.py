@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mixdq.compiler.allocate.amounts import memory_in_words
@@ -16,11 +16,11 @@ from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Watch
 from mixdq.compiler.tune.cases import CaseOrder, Cases, find_cases
 from mixdq.compiler.tune.engines import Built, build_engines, find_table
-from mixdq.compiler.tune.instrument import Instrument, Runs
+from mixdq.compiler.tune.instrument import Runs
 from mixdq.compiler.tune.journal import Conditions, Journal
-from mixdq.compiler.tune.limits import Limits
 from mixdq.compiler.tune.loop import Chosen, Round, choose, tune
 from mixdq.compiler.tune.measuring import MeasureOrder, measure
+from mixdq.compiler.tune.order import TuneOrder
 from mixdq.compiler.tune.paired import least_runs
 from mixdq.compiler.tune.publishing import is_published, publish, withdraw
 from mixdq.compiler.tune.record import TuneRecord
@@ -35,54 +35,13 @@ from mixdq.configs.machine import describe_machine
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16
 from mixdq.configs.ranges import RangeTable
-from mixdq.export.source import SourceModel
 
 JOURNAL_FILE, ROUNDS = "tune.measured", "rounds"
-_MEASURING_CODE = (
-    *("mixdq.compiler.tune.cases", "mixdq.compiler.tune.clipping", "mixdq.compiler.tune.kernel_owners"),
-    *(
-        "mixdq.compiler.tune.measuring",
-        "mixdq.compiler.tune.ort_instrument",
-        "mixdq.compiler.tune.ort_profile",
-    ),
-    *("mixdq.compiler.tune.paired", "mixdq.compiler.tune.trial", "mixdq.compiler.tune.tensorrt_instrument"),
+_MEASURING = (
+    *("cases", "clipping", "device_run", "instrument", "kernel_owners", "measuring", "ort_instrument"),
+    *("ort_profile", "paired", "tensorrt_instrument", "tensorrt_owners", "trial"),
 )
 FULL_PRECISION = Uniform(FP16, (), (), bos_aware=False, split_shortcuts=False)
-
-
-@dataclass(frozen=True, slots=True)
-class TuneOrder:
-    """What to tune, and how.
-
-    Attributes:
-        recipe: what `run` would make; one target, an engine a resolution.
-        source: its model.
-        capability: the target with its compute capability.
-        out: the folder to write.
-        work: the folder of what all plans of the model share.
-        jobs: child processes at work at once, but while engines are measured.
-        limits: the budgets.
-        allow_slower: whether to publish an engine that is slower than full precision.
-        runs: how often each engine is timed.
-        prompts: of the pictures.
-        seed: of their noise.
-        instrument: what runs engines.
-        restart: whether to drop what an earlier tuning measured.
-    """
-
-    recipe: Recipe
-    source: SourceModel
-    capability: str
-    out: Path
-    work: Path
-    jobs: int
-    limits: Limits
-    allow_slower: bool
-    runs: Runs
-    prompts: tuple[str, ...]
-    seed: int
-    instrument: Instrument
-    restart: bool
 
 
 def tune_model(order: TuneOrder, watch: Watch, step: Callable[[str], Report]) -> TuneRecord:
@@ -100,6 +59,7 @@ def tune_model(order: TuneOrder, watch: Watch, step: Callable[[str], Report]) ->
         EvaluationError: an earlier tuning measured otherwise; or full precision can't be measured.
         MixdqError: as `run`.
     """
+    _check_plan(order)
     table = find_table(order.recipe, order.source, order.work, jobs=order.jobs, watch=watch)
     _check_runs(order.runs, table)
     asked = order.recipe.plan_for(table)
@@ -127,6 +87,15 @@ def tune_model(order: TuneOrder, watch: Watch, step: Callable[[str], Report]) ->
     return record
 
 
+def _check_plan(order: TuneOrder) -> None:
+    """What is known of a plan before the model's layers are."""
+    plan = order.recipe.plan
+    if not plan.quantizes:
+        raise PlanError("the plan quantizes no layer, so that there is nothing to tune; give one that does")
+    if isinstance(plan, PrecisionPlan):
+        plan.check_target(order.capability)
+
+
 def _check_runs(runs: Runs, table: LayerTable) -> None:
     least = least_runs(len(table))
     if runs.repeats < least:
@@ -140,7 +109,10 @@ def _legal(asked: PrecisionPlan, table: LayerTable, order: TuneOrder) -> Legaliz
     rules = Rules(find_capability(order.capability), None, False)
     made = legalize(asked, table, rules)
     if not made.plan.quantizes:
-        raise PlanError("the plan quantizes no layer, so that there is nothing to tune; give one that does")
+        raise PlanError(
+            f"nothing that {order.capability} runs has the plan's bits but floating point, so that there is "
+            "nothing to tune; `mixdq-compile legalize` says why"
+        )
     assert made.plan.realization is not None
     size = stored_bytes(made.plan, made.plan.realization, table, rules.capability.table.float_bytes)
     budget = order.limits.bytes
@@ -183,7 +155,7 @@ class _Tuning:
             full=_digests(self._full),
             machine=describe_machine(),
             versions=order.instrument.describe(),
-            code=code_digest(*_MEASURING_CODE),
+            code=code_digest(*(f"mixdq.compiler.tune.{name}" for name in _MEASURING)),
         )
 
     def measure(self, plan: PrecisionPlan, journal: Journal) -> Trial:
@@ -218,12 +190,7 @@ class _Tuning:
         if chosen.best is None:
             withdraw(order.out)
         elif not is_published(order.out, chosen.best):
-            plan = chosen.best.plan
-            recipe = replace(order.recipe, plan=plan)
-            folder = self._folder(plan)
-            publish(
-                recipe, order.source, record, plan, folder, order.out, order.work, order.jobs, self._watch
-            )
+            publish(order, chosen.best.plan, record, self._folder(chosen.best.plan), self._watch)
         record.write(order.out)
         for folder in self._rounds.iterdir():
             if folder.name != "full":
