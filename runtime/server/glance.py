@@ -17,7 +17,7 @@ _FRESH_S = 0.25
 
 
 class Glance:
-    """Looks at most four times a second: a status sorts the last minute's times."""
+    """Remembers for a quarter of a second: a status sorts the last minute's times."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -26,9 +26,13 @@ class Glance:
 
     def status(self) -> Status:
         """As of a quarter of a second ago at most."""
-        now_s = time.monotonic()
-        if self._seen is None or now_s >= self._until_s:
-            self._seen, self._until_s = self._service.status(), now_s + _FRESH_S
+        if self._seen is None or time.monotonic() >= self._until_s:
+            return self.look()
+        return self._seen
+
+    def look(self) -> Status:
+        """As of now."""
+        self._seen, self._until_s = self._service.status(), time.monotonic() + _FRESH_S
         return self._seen
 
     @property

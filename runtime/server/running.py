@@ -11,12 +11,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from starlette.types import ASGIApp
 
 from mixdq.configs.bundle import Bundle
 from mixdq.configs.errors import MachineError, MixdqError
@@ -25,6 +26,7 @@ from mixdq.runtime.server.app import create_app
 from mixdq.runtime.server.connections import ConnectionLimits, protocol_of
 from mixdq.runtime.server.encode import Encoder
 from mixdq.runtime.server.engines import Engines
+from mixdq.runtime.server.lifecycle import serve_until_signal
 from mixdq.runtime.server.logs import LogObserver, configure_logs
 from mixdq.runtime.server.metrics import ServiceMetrics, StatusCollector
 from mixdq.runtime.server.offer import Offer
@@ -89,23 +91,8 @@ class _Server:
         registry.register(StatusCollector(self._service))
         app = create_app(self._service, settings, encoder, registry, recent)
         self._folder, self._listening = engines.folder, listening
-        self._http = _Uvicorn(
-            uvicorn.Config(
-                app,
-                http=protocol_of(listening.connections),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_graceful_shutdown=_LAST_ANSWERS_S,
-            )
-        )
+        self._http = QuietServer(http_config(app, listening.connections))
         self._weighs = offer.has_utilities
-        self._told = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.stdlib.get_logger("mixdq.server")
 
     async def run(self, listener: socket.socket) -> None:
@@ -114,15 +101,13 @@ class _Server:
         Raises:
             MixdqError: the bundle can't be served.
         """
-        self._hear_signals()
         http = asyncio.create_task(self._http.serve(sockets=[listener]))
         try:
             if await self._started():
                 self._announce(listener)
-                await self._told.wait()
-                self._log.info("draining", limit_s=self._listening.drain_s)
-                drained = await self._service.drain(self._listening.drain_s)
-                self._log.info("drained" if drained else "not all that was accepted is made")
+                folder, drain_s = self._folder, self._listening.drain_s
+                ending = await serve_until_signal(self._service, folder, drain_s, self._reloaded)
+                self._log.info("ended", how=ending.value)
         finally:
             await self._service.close()
             self._http.should_exit = True
@@ -130,43 +115,24 @@ class _Server:
 
     async def _started(self) -> bool:
         """Whether it was; not if it was told to stop before."""
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
         starting = asyncio.create_task(self._service.start())
-        told = asyncio.create_task(self._told.wait())
-        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        stopping = asyncio.create_task(told.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         if starting.done():
             starting.result()
             return True
         starting.cancel()
         return False
 
-    def _hear_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._later(self._reload()))
-
-    def _stop(self) -> None:
-        if not self._told.is_set():
-            self._told.set()
-            return
-        # Told twice: what is not made yet ends with an error.
-        self._http.force_exit = True
-        self._later(self._service.close())
-
-    async def _reload(self) -> None:
-        self._log.info("loading again", folder=str(self._folder))
-        try:
-            await self._service.reload(self._folder)
-        except MixdqError as error:
-            self._log.error("the old bundle is served on", error=str(error))
+    def _reloaded(self, error: MixdqError | None) -> None:
+        if error is None:
+            self._log.info("reloaded", digest=self._service.status().digest)
         else:
-            self._log.info("the new bundle is served", digest=self._service.status().digest)
-
-    def _later(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._log.error("not reloaded: the old bundle is served on", error=str(error))
 
     def _announce(self, listener: socket.socket) -> None:
         status = self._service.status()
@@ -185,11 +151,28 @@ class _Server:
             self._log.warning("dominated", size=found.point.resolution, why=str(found))
 
 
-class _Uvicorn(uvicorn.Server):
+def http_config(app: ASGIApp, connections: ConnectionLimits) -> uvicorn.Config:
+    """How uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        http=protocol_of(connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_LAST_ANSWERS_S,
+    )
+
+
+class QuietServer(uvicorn.Server):
     """uvicorn without its own handling of signals: it would close connections before the work is done."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from mixdq.runtime.server.encode import PictureFormat
 
@@ -14,7 +14,23 @@ MOST_PICTURES = 10
 AUTO = "auto"
 _SEED_LIMIT = 2**63
 
+
+def _check_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL is no text")
+    return text
+
+
+def _check_false(value: bool) -> bool:
+    if value:
+        raise ValueError("pictures come whole; leave it out")
+    return value
+
+
+Prompt = Annotated[str, Field(min_length=1), AfterValidator(_check_text)]
 Seed = Annotated[int, Field(ge=0, lt=_SEED_LIMIT)]
+# The literal False would be 0, too.
+Never = Annotated[bool, AfterValidator(_check_false), WithJsonSchema({"type": "boolean", "const": False})]
 
 
 class Taken(BaseModel):
@@ -30,7 +46,7 @@ class ImagesRequest(Taken):
     that ask for what this server can't give are refused.
     """
 
-    prompt: str = Field(min_length=1, description="What to draw.")
+    prompt: Prompt = Field(description="What to draw.")
     model: str | None = Field(None, description="As `/v1/models` names it.")
     n: Annotated[int, Field(ge=1, le=MOST_PICTURES)] | None = Field(
         None, description="Pictures; 1 if not given."
@@ -66,14 +82,9 @@ class ImagesRequest(Taken):
     quality: Literal["auto", "standard"] | None = Field(None, description="There is one.")
     background: Literal["auto", "opaque"] | None = Field(None, description="There is one.")
     moderation: Literal["auto", "low"] | None = Field(None, description="Changes nothing: there is none.")
-    stream: Literal[False] | None = Field(None, description="Pictures come whole.")
+    stream: Never | None = Field(None, description="Pictures come whole.")
     user: str | None = Field(None, description="Changes nothing.")
     safety_identifier: str | None = Field(None, description="Changes nothing.")
-
-    @field_validator("prompt")
-    @classmethod
-    def _has_no_nul(cls, prompt: str) -> str:
-        return check_text(prompt)
 
     @property
     def pixels(self) -> int | None:
@@ -150,7 +161,7 @@ class ModelList(BaseModel):
 class GenerateRequest(Taken):
     """What clients of the earlier server send."""
 
-    prompt: str = Field(min_length=1, description="What to draw.")
+    prompt: Prompt = Field(description="What to draw.")
     res: Annotated[int, Field(ge=1, le=99_999)] | None = Field(
         None, description="Pixels of each side; what the load allows if not given."
     )
@@ -165,11 +176,6 @@ class GenerateRequest(Taken):
     )
     seed: Seed | None = Field(None, description="Where the noise starts; random if not given.")
 
-    @field_validator("prompt")
-    @classmethod
-    def _has_no_nul(cls, prompt: str) -> str:
-        return check_text(prompt)
-
 
 class GenerateResponse(BaseModel):
     """What clients of the earlier server read."""
@@ -177,14 +183,3 @@ class GenerateResponse(BaseModel):
     lat_ms: float = Field(description="From arrival to the finished picture.")
     peak_mem_gb: float | None = Field(description="Of the device; null where it is not known.")
     png: str = Field(description="In base64.")
-
-
-def check_text(text: str) -> str:
-    """A prompt that a tokenizer can take.
-
-    Raises:
-        ValueError: it holds a NUL.
-    """
-    if "\0" in text:
-        raise ValueError("a NUL is no text")
-    return text

@@ -137,7 +137,7 @@ def status_router(glance: Glance, recent: RecentSizes, settings: HttpSettings) -
     @router.get("/status", response_model=StatusBody, responses=documented(401), tags=["operation"])
     async def status() -> Response:
         """The server at this moment."""
-        body = status_body(glance.status(), recent.counts(), settings)
+        body = status_body(glance.look(), recent.counts(), settings)
         return Response(body.model_dump_json(), media_type="application/json")
 
     return router
