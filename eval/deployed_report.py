@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import median
 
+import numpy as np
 from pydantic.dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -19,7 +20,7 @@ from mixdq.configs.quantizing import Activations
 
 _COLUMNS = (
     *("plan", "target", "layers_changed", "weight_bytes", "forms"),
-    *("ideal_db", "ideal_db_sd", "own_db", "full_db", "ideal_to_full_db", "not_deployed"),
+    *("ideal_db", "ideal_db_q1", "ideal_db_q3", "own_db", "full_db", "ideal_to_full_db", "not_deployed"),
 )
 
 
@@ -95,7 +96,7 @@ class DeployedReport:
         write_text(path, to_json(self))
 
     def write_csv(self, path: Path) -> None:
-        """Writes means over the prompts, a line a plan and target."""
+        """Writes medians over the prompts, a line a plan and target."""
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
@@ -108,8 +109,8 @@ class DeployedReport:
     def in_words(self) -> Iterator[RenderableType]:
         """What was drawn, a row a graph, and what could not be."""
         yield (
-            f"PSNR in dB, means over {len(self.prompts)} prompts at {self.resolution} pixels (± their "
-            f"standard deviation); activations {self.activations} where zero points are refused"
+            f"PSNR in dB, medians over {len(self.prompts)} prompts at {self.resolution} pixels (and "
+            f"quartiles); activations {self.activations} where zero points are refused"
         )
         heads = (
             "plan",
@@ -130,8 +131,8 @@ class DeployedReport:
                 targets_in_words(each.targets),
                 str(each.changed),
                 f"{each.weight_bytes / 1e6:.2f}",
-                f"{mean(each.ideal_db):.2f} ± {_spread(each.ideal_db):.2f}",
-                *(f"{mean(db):.2f}" for db in (each.own_db, each.full_db, each.ideal_to_full_db)),
+                _with_quartiles(each.ideal_db),
+                *(f"{median(db):.2f}" for db in (each.own_db, each.full_db, each.ideal_to_full_db)),
             )
         yield view
         for missing in self.not_deployed:
@@ -155,13 +156,21 @@ def _figures(each: Deployed) -> dict[str, object]:
         "layers_changed": each.changed,
         "weight_bytes": each.weight_bytes,
         "forms": " ".join(f"{form}={count}" for form, count in each.forms.items()),
-        "ideal_db": f"{mean(each.ideal_db):.3f}",
-        "ideal_db_sd": f"{_spread(each.ideal_db):.3f}",
-        "own_db": f"{mean(each.own_db):.3f}",
-        "full_db": f"{mean(each.full_db):.3f}",
-        "ideal_to_full_db": f"{mean(each.ideal_to_full_db):.3f}",
+        "ideal_db": f"{median(each.ideal_db):.3f}",
+        "ideal_db_q1": f"{_quartiles(each.ideal_db)[0]:.3f}",
+        "ideal_db_q3": f"{_quartiles(each.ideal_db)[1]:.3f}",
+        "own_db": f"{median(each.own_db):.3f}",
+        "full_db": f"{median(each.full_db):.3f}",
+        "ideal_to_full_db": f"{median(each.ideal_to_full_db):.3f}",
     }
 
 
-def _spread(values: Sequence[float]) -> float:
-    return stdev(values) if len(values) > 1 else 0.0
+def _with_quartiles(values: Sequence[float]) -> str:
+    first, third = _quartiles(values)
+    return f"{median(values):.2f} ({first:.2f} to {third:.2f})"
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """Of pictures that come out equal to the last bit, the mean would be theirs alone."""
+    first, third = np.percentile(values, [25, 75])
+    return float(first), float(third)
