@@ -51,6 +51,7 @@ class Generation:
         numbers: Iterator[int],
         clock: Callable[[], float],
         observer: Observer,
+        arm: Callable[[], None],
     ) -> None:
         """Reads `bundle.json`; starts nothing.
 
@@ -60,6 +61,7 @@ class Generation:
             numbers: the next requests'.
             clock: seconds; never goes back.
             observer: is told what happens.
+            arm: is called when `due_s` may have become earlier.
 
         Raises:
             BundleError: there is no bundle, or one of another version.
@@ -72,7 +74,7 @@ class Generation:
             for number in range(blueprint.workers)
         )
         self.desk = Desk(numbers, blueprint.objective_s, blueprint.steps, observer)
-        self._blueprint, self._clock, self._observer = blueprint, clock, observer
+        self._blueprint, self._clock, self._observer, self._arm = blueprint, clock, observer, arm
         self._quarantine = Quarantine()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._next_deadline_s = math.inf
@@ -108,6 +110,7 @@ class Generation:
             for post in self.posts:
                 post.start(self._clock())
                 self._changed(post)
+            self._arm()
             await self._opened
             self._menu = self._blueprint.menu(self.bundle, [post.ready for post in self.posts if post.ready])
             self._dispatcher = self._make_dispatcher(self._menu)
@@ -139,6 +142,7 @@ class Generation:
         ticket = self.desk.accept(order, requests, self._cancel)
         self._next_deadline_s = min(self._next_deadline_s, requests[0].deadline_s)
         self._assign(now_s)
+        self._arm()
         return ticket
 
     def act(self, now_s: float) -> None:
@@ -203,6 +207,7 @@ class Generation:
                 self._can_not_make(post, event)
             case Lost():
                 self._is_lost(post, event)
+        self._arm()
 
     def _is_ready(self, post: Post, ready: Ready) -> None:
         now_s = self._clock()

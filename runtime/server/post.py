@@ -28,6 +28,7 @@ class Post:
 
     __slots__ = (
         "_hear",
+        "_left",
         "_open",
         "_work",
         "batch",
@@ -51,6 +52,7 @@ class Post:
         self.peak_bytes: int | None = None
         self._open, self._hear = open_work, hear
         self._work: Work | None = None
+        self._left: Work | None = None
 
     @property
     def phase(self) -> Phase:
@@ -67,7 +69,10 @@ class Post:
         self.failure = None
         self._work = work = self._open()
         self.supervisor.start(now_s)
-        work.start(partial(self._listen, work))
+        try:
+            work.start(partial(self._listen, work))
+        except OSError as error:
+            self._listen(work, Lost(f"the system starts no process ({error.strerror})"))
 
     def give(
         self, batch: Batch, prompts: Sequence[str], seeds: Sequence[int], steps: int, now_s: float
@@ -98,11 +103,19 @@ class Post:
         return True
 
     def stop(self) -> None:
-        """It is wanted no more."""
-        work, self._work, self.batch = self._work, None, None
+        """It is wanted no more: an idle one may end by itself, another is killed."""
+        if (work := self._work) is not None:
+            if self.phase is Phase.READY:
+                work.stop()
+            else:
+                work.kill()
+            self._left, self._work, self.batch = work, None, None
         self.supervisor.stop()
-        if work is not None:
-            work.stop()
+
+    async def ended(self) -> None:
+        """Returns when nothing is left of it; after `stop`."""
+        if self._left is not None:
+            await self._left.ended()
 
     def _listen(self, work: Work, event: Event) -> None:
         # What one that was killed still says comes too late: its batch is made again.

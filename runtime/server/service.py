@@ -23,6 +23,8 @@ from mixdq.runtime.server.orders import NotServingError, Order, PoisonError
 from mixdq.runtime.server.status import State, Status, worker_status
 from mixdq.runtime.server.ticket import Ticket
 
+_END_S = 15.0
+"""Workers are killed before that; it is only for those that the system does not let go of."""
 _NOT_SERVING = {
     State.LOADING: "the server is loading its engines; try again in a moment",
     State.DRAINING: "the server is shutting down; ask another one",
@@ -99,7 +101,6 @@ class Service:
             raise
         self._quiet.clear()
         ticket.pictures.add_done_callback(self._after_ticket)
-        self._arm()
         return ticket
 
     def tick(self) -> None:
@@ -150,10 +151,12 @@ class Service:
         self._state = State.STOPPED
         if self._timer is not None:
             self._timer.cancel()
-        for generation in self._generations():
+        generations = self._generations()
+        for generation in generations:
             generation.stop()
-        # Those who wait are told in the loop's next round.
-        await asyncio.sleep(0)
+        ends = [asyncio.ensure_future(post.ended()) for one in generations for post in one.posts]
+        if ends:
+            await asyncio.wait(ends, timeout=_END_S)
 
     def tally(self) -> Tally:
         """What became of all pictures that were asked for, whichever bundle they were accepted for."""
@@ -189,9 +192,8 @@ class Service:
 
     async def _open(self, folder: Path) -> Generation:
         self._opening = generation = Generation(
-            folder, self._blueprint, self._numbers, self._clock, self._observer
+            folder, self._blueprint, self._numbers, self._clock, self._observer, self._arm
         )
-        self._arm()
         try:
             await generation.open()
         finally:

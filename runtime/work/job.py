@@ -110,3 +110,6 @@ class Work(Protocol):
 
     def stop(self) -> None:
         """Lets it end by itself; nothing is heard of it any more."""
+
+    async def ended(self) -> None:
+        """Returns when nothing of it is left, after `kill` or `stop`."""

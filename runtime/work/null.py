@@ -58,6 +58,9 @@ class NullWork:
         """Says nothing any more."""
         self._listen = None
 
+    async def ended(self) -> None:
+        """It holds nothing."""
+
     def _say(self, event: Event) -> None:
         if self._listen is not None:
             self._listen(event)

@@ -48,7 +48,7 @@ class ProcessWork:
         self._words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._code: int | None = None
         self._closed = False
-        self._killed = False
+        self._ended = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -90,7 +90,6 @@ class ProcessWork:
 
     def kill(self) -> None:
         """Ends the process at once, stopped or not."""
-        self._killed = True
         if self._process is not None and self._code is None:
             self._process.kill()
 
@@ -99,11 +98,15 @@ class ProcessWork:
         self._listen = None
         if self._process is None:
             return
-        self._connecting.cancel()
         if self._transport is not None:
-            self._transport.abort()
+            self._transport.close()
         if self._code is None:
             self._loop.call_later(_GRACE_S, self.kill)
+
+    async def ended(self) -> None:
+        """Returns when the process has ended and was waited for."""
+        if self._process is not None:
+            await self._ended.wait()
 
     async def _connect(self, ours: socket.socket) -> None:
         def protocol() -> Frames:
@@ -142,6 +145,7 @@ class ProcessWork:
     def _lose(self) -> None:
         """Says so once its last message has been read and its exit code is known."""
         if self._closed and self._code is not None:
+            self._ended.set()
             self._say(Lost(self._reason(self._code)))
             self._listen = None
 

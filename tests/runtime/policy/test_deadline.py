@@ -1,5 +1,7 @@
 """Who is accepted, and what the first in the queue gets."""
 
+from dataclasses import replace
+
 import pytest
 
 from mixdq.configs.errors import EvaluationError
@@ -274,6 +276,18 @@ def test_a_batch_holds_only_who_may_have_its_resolution(
         Worker(0), make_situation([small, fixed, first, second], rate_per_s=BUSY)
     )
     assert chosen.requests == (small, first, second)
+
+
+def test_one_that_is_served_alone_is_in_no_batch(
+    batched: Menu, make_request: MakeRequest, make_situation: MakeSituation
+) -> None:
+    first, second = (make_request(3.0, allowed=batched.points) for _ in range(2))
+    alone = replace(make_request(3.0, allowed=batched.points), alone=True)
+    policy = _policy(batched)
+    chosen = policy.choose(Worker(0), make_situation([first, alone, second], rate_per_s=BUSY))
+    assert chosen.requests == (first, second)
+    chosen = policy.choose(Worker(0), make_situation([alone, first, second], rate_per_s=BUSY))
+    assert chosen.requests == (alone,)
 
 
 def test_the_same_situation_gets_the_same_answer(

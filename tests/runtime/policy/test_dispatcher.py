@@ -1,12 +1,14 @@
 """Every accepted request ends once, whatever happens."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from mixdq.runtime.policy.deadline import Deadline
 from mixdq.runtime.policy.dispatcher import Dispatcher
+from mixdq.runtime.policy.forecast import finish_times
 from mixdq.runtime.policy.points import Menu
 from mixdq.runtime.policy.policy import Policy
 from mixdq.runtime.policy.prices import Problem
@@ -118,6 +120,75 @@ def test_the_batch_of_a_lost_worker_waits_again_and_goes_first(menu: Menu, make_
     assert ended.outcomes == {0: [Outcome.ERROR], 1: [Outcome.ERROR]}
 
 
+def test_requests_that_arrive_together_are_all_accepted_or_none(
+    menu: Menu, make_request: MakeRequest
+) -> None:
+    ended = _Ended()
+    dispatcher = _dispatcher(Static(menu.find(512)), ended, limits=QueueLimits(3, 100))
+    refusal = dispatcher.arrive_together([make_request() for _ in range(5)], 0.0)
+    assert refusal is not None
+    tally = dispatcher.tally()
+    assert (tally.arrived, tally.refused, tally.waiting, dispatcher.queued_bytes) == (5, 5, 0, 0)
+    requests = [make_request() for _ in range(3)]
+    assert dispatcher.arrive_together(requests, 0.0) is None
+    assert list(dispatcher.situation.waiting) == requests
+    assert ended.outcomes == {}
+
+
+def test_who_was_in_a_batch_that_went_wrong_is_served_alone(batched: Menu, make_request: MakeRequest) -> None:
+    for policy in (Static(batched.find(512)), Thresholds(batched.points, (1,), 1)):
+        dispatcher = _dispatcher(policy, _Ended())
+        (worker,) = dispatcher.workers
+        for _ in range(3):
+            dispatcher.arrive(make_request(allowed=batched.points), 0.0)
+        first = dispatcher.assign(worker, 0.0)
+        assert first is not None
+        assert len(first.requests) == 3
+        again = dispatcher.part(worker, 0.1)
+        others = [make_request(allowed=batched.points) for _ in range(3)]
+        assert dispatcher.arrive_together(others, 0.1) is None
+        batches = []
+        while (batch := dispatcher.assign(worker, 0.1)) is not None:
+            batches.append(batch.requests)
+            dispatcher.finish(worker, 0.1)
+        assert batches == [*((one,) for one in again), tuple(others)]
+
+
+def test_those_that_are_served_alone_are_reckoned_with_so(batched: Menu, make_request: MakeRequest) -> None:
+    allowed = (batched.find(512),)
+    together = [make_request(9.0, allowed=allowed) for _ in range(3)]
+    first, *others = (replace(one, alone=True) for one in together)
+    assert finish_times(together, [(0.0, 0.0, 1.0)], 0.0) == pytest.approx([0.25] * 3)
+    assert finish_times([first, *others], [(0.0, 0.0, 1.0)], 0.0) == pytest.approx([0.15, 0.3, 0.45])
+    mixed = [together[0], first, together[1]]
+    assert finish_times(mixed, [(0.0, 0.0, 1.0)], 0.0) == pytest.approx([0.15, 0.3, 0.45])
+
+
+def test_deadlines_that_pass_end_whom_the_policy_gives_up(menu: Menu, make_request: MakeRequest) -> None:
+    ended = _Ended()
+    dispatcher = _dispatcher(Deadline(Problem(menu, 1.0, 1, 2.0), 0.001, 0.05), ended)
+    for deadline_s in (1.0, 0.5, 1.5):
+        dispatcher.arrive(make_request(deadline_s), 0.0)
+    assert dispatcher.expire(0.5) == 0.5
+    assert dispatcher.expire(0.51) == 1.0
+    assert ended.outcomes == {1: [Outcome.SHED]}
+    assert dispatcher.expire(2.0) == float("inf")
+    assert ended.outcomes == {number: [Outcome.SHED] for number in (0, 1, 2)}
+
+
+def test_a_policy_that_serves_the_late_is_let_as_long_as_there_is_a_worker(
+    menu: Menu, make_request: MakeRequest
+) -> None:
+    ended = _Ended()
+    dispatcher = _dispatcher(Static(menu.find(512)), ended)
+    dispatcher.arrive(make_request(1.0), 0.0)
+    assert dispatcher.expire(2.0) == float("inf")
+    assert ended.outcomes == {}
+    dispatcher.lose(dispatcher.workers[0], 3.0)
+    dispatcher.expire(2.0)
+    assert ended.outcomes == {0: [Outcome.SHED]}
+
+
 def test_a_lost_worker_is_reckoned_with_when_it_is_expected_back(
     menu: Menu, make_request: MakeRequest
 ) -> None:
@@ -208,7 +279,19 @@ def test_any_operations_end_every_accepted_request_once(seed: int, menu: Menu, b
         now_s += random.expovariate(20.0)
         worker = random.choice(dispatcher.workers)
         match random.choice(
-            ("arrive", "arrive", "arrive", "assign", "assign", "end", "end", "cancel", "worker")
+            (
+                "arrive",
+                "arrive",
+                "together",
+                "assign",
+                "assign",
+                "end",
+                "end",
+                "part",
+                "cancel",
+                "worker",
+                "expire",
+            )
         ):
             case "arrive":
                 size = random.choice((None, None, 512, 1024))
@@ -218,6 +301,19 @@ def test_any_operations_end_every_accepted_request_once(seed: int, menu: Menu, b
                 arrived += 1
                 if dispatcher.arrive(request, now_s) is None:
                     accepted.append(request)
+            case "together":
+                requests = [
+                    Request(arrived + place, now_s, now_s + 1.0, served.points, 0, random.randrange(400))
+                    for place in range(random.randint(1, 4))
+                ]
+                arrived += len(requests)
+                if dispatcher.arrive_together(requests, now_s) is None:
+                    accepted += requests
+            case "expire":
+                assert dispatcher.expire(now_s) >= now_s
+            case "part" if worker.running:
+                again = {one.number: one for one in dispatcher.part(worker, now_s)}
+                accepted = [again.get(one.number, one) for one in accepted]
             case "assign" if worker.up and not worker.running:
                 if (batch := dispatcher.assign(worker, now_s)) is not None:
                     assert len(batch.requests) <= batch.point.max_batch

@@ -72,6 +72,14 @@ class HandWork:
     def stop(self) -> None:
         self.stopped = True
 
+    async def ended(self) -> None:
+        assert self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether it is wanted no more."""
+        return self.killed or self.stopped
+
     def ready(self) -> None:
         self._tell(Ready({16: (0.1,), 24: (0.2,)}, 1 << 20))
 

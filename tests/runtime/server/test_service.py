@@ -171,7 +171,7 @@ async def test_draining_ends_when_its_time_does(stage: Stage) -> None:
     await stage.service.close()
     assert isinstance(await error_of(ticket), NotServingError)
     assert stage.service.tally().outcomes == {Outcome.ERROR: 1}
-    assert stage.lives[0].stopped
+    assert stage.lives[0].over
 
 
 async def test_another_bundle_is_served_once_its_workers_are_ready(stage: Stage) -> None:
@@ -187,16 +187,16 @@ async def test_another_bundle_is_served_once_its_workers_are_ready(stage: Stage)
     after = stage.order(4)
     assert new.job.seeds == (4,)
     for _ in range(2):
-        assert not old.stopped
+        assert not old.over
         old.make()
     await between.pictures
     await asyncio.sleep(0)
-    assert old.stopped
+    assert old.over
     new.make()
     for ticket in (*before, after):
         await ticket.pictures
     assert stage.service.tally().outcomes == {Outcome.DONE: 4}
-    assert not new.stopped
+    assert not new.over
 
 
 async def test_a_bundle_that_can_not_be_loaded_leaves_the_old_one(stage: Stage, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_a_bundle_that_can_not_be_loaded_leaves_the_old_one(stage: Stage, 
     ticket = stage.order(1)
     stage.lives[0].make()
     await ticket.pictures
-    assert [life.stopped for life in stage.lives] == [False, True]
+    assert [life.over for life in stage.lives] == [False, True]
     assert stage.service.status().folder == stage.folder
 
 
@@ -226,7 +226,7 @@ async def test_a_reload_that_a_stop_overtakes_starts_nothing(stage: Stage) -> No
     stage.lives[1].ready()
     with pytest.raises(MachineError, match="told to stop"):
         await reloading
-    assert stage.lives[1].stopped
+    assert stage.lives[1].over
 
 
 async def test_closing_stops_a_bundle_that_is_being_loaded(stage: Stage) -> None:
@@ -234,7 +234,7 @@ async def test_closing_stops_a_bundle_that_is_being_loaded(stage: Stage) -> None
     reloading = asyncio.create_task(stage.service.reload(stage.folder))
     await asyncio.sleep(0)
     await stage.service.close()
-    assert [life.stopped for life in stage.lives] == [True, True]
+    assert [life.over for life in stage.lives] == [True, True]
     with pytest.raises(MachineError, match="stop"):
         await reloading
 
