@@ -35,10 +35,12 @@ class Clipping:
         clipped: by layer, the share of its input's values beyond the ends of its range, of those clipped;
             mean over the batches.
         broken: layers whose input held NaN or infinity in some batch, in the graph's order.
+        uncounted: why nothing could be counted; empty if it was.
     """
 
     clipped: Mapping[LayerName, float]
     broken: tuple[LayerName, ...]
+    uncounted: str = ""
 
 
 def find_clipping(
@@ -53,15 +55,21 @@ def find_clipping(
         table: the model's layers.
         batches: the UNet's inputs.
 
+    Returns:
+        What was counted, or why ONNX Runtime can't: it has no kernels of FP8, for example.
+
     Raises:
-        GraphError: ONNX Runtime refuses the graph.
+        GraphError: the graph can't be read, or quantizes otherwise than a plan's.
     """
     model = read_graph(graph)
     owners = KernelOwners(model.graph, list(table.by_name))
     quantized = _watch(model)
     if not quantized:
         return Clipping({}, ())
-    session = open_session(model.SerializeToString(), graph.parent)
+    try:
+        session = open_session(model.SerializeToString(), graph.parent)
+    except GraphError as error:
+        return Clipping({}, (), str(error))
     names = [f"{kind}{number}" for kind in (_CLIPPED, _BROKEN) for number in range(len(quantized))]
     rows = np.asarray(
         [[float(value) for value in session.run(names, feeds(session, batch))] for batch in batches]

@@ -102,6 +102,7 @@ def _outputs(report: Report, order: MeasureOrder) -> Outputs:
         ends=_ends(pictures) if finite else 1.0,
         full_ends=_ends(full_pictures),
         clipped=clipping.clipped,
+        uncounted=clipping.uncounted,
     )
 
 

@@ -39,6 +39,7 @@ class Outputs:
         ends: share of the pictures' values at black or white.
         full_ends: likewise of full precision's.
         clipped: by layer, the share of its input's values beyond the ends of its range; of those clipped.
+        uncounted: why clipping and broken layers could not be looked for; empty if they were.
     """
 
     finite: bool
@@ -48,6 +49,7 @@ class Outputs:
     ends: float
     full_ends: float
     clipped: Mapping[LayerName, float]
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -21,6 +21,8 @@ def in_words(record: TuneRecord) -> Iterator[RenderableType]:
         yield f"{record.conditions.target} does not run {len(record.adapted)} layers as asked: adapted first"
     yield _rounds(record)
     yield f"it ended: {_ended(record)}"
+    if uncounted := {o.uncounted for r in record.rounds for o in r.trial.outputs.values() if o.uncounted}:
+        yield f"clipping was NOT looked for: {next(iter(uncounted))}"
     if record.returned:
         counts = Counter(str(one.why) for one in record.returned)
         said = ", ".join(f"{count} {why}" for why, count in counts.most_common())

@@ -146,3 +146,14 @@ def test_nan_of_the_prediction_is_found(tmp_path: Path, table: LayerTable) -> No
     late = QUANTIZED.replace("x =", "y =") + " [x] x = Sqrt (y)"
     outputs = measure(_ignore, _order(tmp_path, table, 0.5, a_input=late))[1]
     assert (outputs.finite, outputs.psnr_db, outputs.broken) == (False, None, ())
+
+
+def test_clipping_that_onnx_runtime_cannot_count_is_said(tmp_path: Path, table: LayerTable) -> None:
+    # Valid ONNX, for which ONNX Runtime has no kernel on the CPU.
+    model = _unet(QUANTIZED)
+    model.graph.node[0].op_type, model.graph.node[0].domain = "NoSuchKernel", "nowhere"
+    model.opset_import.append(onnx.helper.make_opsetid("nowhere", 1))
+    (tmp_path / "some.onnx").write_bytes(model.SerializeToString())
+    found = find_clipping(tmp_path / "some.onnx", table, [])
+    assert (found.clipped, found.broken) == ({}, ())
+    assert "NoSuchKernel" in found.uncounted
