@@ -25,6 +25,8 @@ _RATE_STEP, _DISPERSION_STEP, _PACE_STEP = math.log(1.05), math.log(1.25), math.
 """Prices are computed for rates 5 %, dispersions 25 % and paces 10 % apart."""
 # The state behind the prices counts those who wait, not how long they have waited: a little caution.
 _LEAST_DISPERSED, _MOST_DISPERSED = 1.25, 5.0
+_KEPT = 500
+"""Prices that are kept; the oldest go first."""
 _SLOWEST, _FASTEST = 0.01, 2.0
 """Rates beyond these, in requests an objective and in throughputs, are decided as these are."""
 
@@ -97,6 +99,8 @@ class Deadline:
             rate, ratio = math.exp(step * _RATE_STEP), math.exp(clumps * _DISPERSION_STEP)
             problem = replace(self.problem, objective_s=self.problem.objective_s / pace)
             found = self._prices[step, clumps, slow] = solve(problem, rate, ratio)
+            if len(self._prices) > _KEPT:
+                del self._prices[next(iter(self._prices))]
         return found
 
     def admit(self, request: Request, place: int, situation: Situation) -> Refusal | None:
