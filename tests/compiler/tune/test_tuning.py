@@ -123,9 +123,7 @@ def test_a_refusal_takes_back_what_was_published(
         (("--memory", "1KiB"), "more than --memory 1KiB"),
         (("--repeats", "3"), "3 runs tell nothing about"),
         (("--pictures", "0"), "--pictures 0 is out of bounds"),
-        (("--max-clipped", "2"), "--max-clipped 2 is no share"),
         (("--weight-bits", "8"), "--plan names the precision of every layer"),
-        (("--target", "tpu"), "unknown target 'tpu'"),
     ],
 )
 def test_contradictory_options_are_refused(
