@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -146,4 +147,211 @@ def load(
         if file is not None:
             console.print(f"figures: {file}", highlight=False, soft_wrap=True)
     if report.invalid:
+        raise typer.Exit(1)
+
+
+@app.command("load-matrix")
+def load_matrix(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", help="Folders; 12 rows of each.")],
+    base: Annotated[Path, typer.Option(help="queue_tests/TIME is made in it, with table, text and plots.")],
+    utility: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PIXELS=U", help="What a picture is worth, once a resolution: deadline needs it."
+        ),
+    ] = None,
+    objective_ms: Annotated[float, typer.Option(min=1.0, help="From arrival to picture.")] = 1000.0,
+    static: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of the static policy; a bundle's most if not given.")
+    ] = None,
+    adaptive: Annotated[str, typer.Option(help="The adaptive policy: deadline or thresholds.")] = "deadline",
+    serve: Annotated[
+        str, typer.Option(metavar="WORDS", help='Further options of mixdq-serve, such as "--threads 1".')
+    ] = "",
+    requests: _Requests = 100,
+    seed: _Seed = 0,
+    prompts: _Prompts = None,
+    warmup: _Warmup = 3,
+    max_lag_ms: _MaxLag = 10.0,
+) -> None:
+    """Measure the earlier experiment's matrix: bursts of 1 and 2, Poisson 0.5 to 4 a second, two policies.
+
+    Starts a server for each bundle and policy. Writes mixdq_queue_results.csv and .txt, and nine plots.
+    """
+    from datetime import UTC, datetime
+
+    from mixdq.eval.load.matrix import RESULTS, read_cells
+    from mixdq.eval.load.matrix_plot import write_plots
+    from mixdq.eval.load.queue_tests import FOLDER, Matrix, measure_matrix
+    from mixdq.eval.load.words import prompts_from
+
+    folder = base / FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    words = [word for pair in utility or () for word in ("--utility", pair)]
+    matrix = Matrix(
+        bundles=tuple(bundles),
+        serve=("--objective-ms", f"{objective_ms:g}", *words, *shlex.split(serve)),
+        static_pixels=static,
+        adaptive=adaptive,
+        requests=requests,
+        seed=seed,
+        prompts=prompts_from(prompts),
+        warmup=warmup,
+        max_lag_ms=max_lag_ms,
+    )
+    console = stdout_console()
+    with console.status("") as status:
+        measured = measure_matrix(matrix, folder, status.update)
+    measured.write(folder, matrix.settings)
+    for line in (*measured.lines, *measured.invalid):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    write_plots(read_cells(folder / f"{RESULTS}.csv"), folder)
+    console.print(f"table, text and plots: {folder}", highlight=False, soft_wrap=True)
+    if measured.invalid:
+        raise typer.Exit(1)
+
+
+@app.command("load-plots")
+def load_plots(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="mixdq_queue_results.csv.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the plots; the table's if not given.")
+    ] = None,
+) -> None:
+    """Draw the nine plots of a load matrix."""
+    from mixdq.eval.load.matrix import read_cells
+    from mixdq.eval.load.matrix_plot import write_plots
+
+    for path in write_plots(read_cells(table), out or table.parent):
+        stdout_console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("load-replay")
+def load_replay(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, of batch 1.")],
+    out: Annotated[Path, typer.Option(help="The folder for the figures, the samples and the server's log.")],
+    utility: Annotated[
+        list[str],
+        typer.Option(metavar="PIXELS=U", help="What a picture is worth, once a resolution."),
+    ],
+    policy: Annotated[
+        str, typer.Option(help="deadline, thresholds, objective or static:PIXELS.")
+    ] = "deadline",
+    objective_ms: Annotated[float, typer.Option(min=1.0, help="From arrival to picture.")] = 1000.0,
+    at_load: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Poisson arrivals at so much of what the policy's fastest resolution can serve; may be "
+            "repeated. 0.5 and 0.9 if neither this nor --concurrency is given."
+        ),
+    ] = None,
+    concurrency: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Clients that wait for their answers; may be repeated. 2 if not given."),
+    ] = None,
+    calibration: Annotated[
+        int, typer.Option(min=5, help="Pictures of each resolution for the table of times.")
+    ] = 40,
+    target: Annotated[str, typer.Option(help="Which of the bundle's engines.")] = "cpu",
+    serve: Annotated[
+        str, typer.Option(metavar="WORDS", help='Further options of mixdq-serve, such as "--threads 1".')
+    ] = "",
+    within: Annotated[float, typer.Option(min=0.0, help="How far figures may be apart.")] = 0.05,
+    requests: _Requests = 400,
+    seed: _Seed = 0,
+    prompts: _Prompts = None,
+    max_lag_ms: _MaxLag = 10.0,
+) -> None:
+    """Compare a server with its simulation: the same arrivals, rules and service times.
+
+    Starts a server and measures what each resolution takes; starts it again with those times, sends the
+    arrivals, and simulates them. Exit code 1 if a figure of the server is too far from the simulated one.
+    """
+    from mixdq.eval.load.replay_report import replay_view
+    from mixdq.eval.load.replay_run import Replayed, measure_replay
+    from mixdq.eval.load.words import prompts_from
+    from mixdq.runtime.simulate.words import parse_by_resolution
+
+    given = bool(at_load or concurrency)
+    wanted = Replayed(
+        bundle=bundle,
+        target=target,
+        policy=policy,
+        objective_s=objective_ms / 1e3,
+        utilities=parse_by_resolution(utility, "--utility"),
+        loads=tuple(at_load or (() if given else (0.5, 0.9))),
+        clients=tuple(concurrency or (() if given else (2,))),
+        serve=tuple(shlex.split(serve)),
+        calibration=calibration,
+        requests=requests,
+        seed=seed,
+        prompts=prompts_from(prompts),
+        within=within,
+        max_lag_ms=max_lag_ms,
+    )
+    console = stdout_console()
+    with console.status("") as status:
+        report = measure_replay(wanted, out, status.update)
+    report.write(out / "replay.json")
+    console.print(replay_view(report))
+    for line in (*report.far(), *report.invalid):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figures: {out / 'replay.json'}", highlight=False, soft_wrap=True)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command("load-overload")
+def load_overload(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="The folder for the figures, the samples and the server's log.")],
+    utility: Annotated[
+        list[str],
+        typer.Option(metavar="PIXELS=U", help="What a picture is worth, once a resolution."),
+    ],
+    objective_ms: Annotated[float, typer.Option(min=1.0, help="From arrival to picture.")] = 1000.0,
+    factor: Annotated[
+        float, typer.Option(min=1.0, help="Arrivals over what the fastest resolution can serve.")
+    ] = 10.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long.")] = 60.0,
+    serve: Annotated[
+        str, typer.Option(metavar="WORDS", help='Further options of mixdq-serve, such as "--threads 1".')
+    ] = "",
+    least_done: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of those accepted who have to be done in time.")
+    ] = 0.99,
+    most_growth_mib: Annotated[
+        float, typer.Option(min=0.0, help="Of the memory of the server's processes.")
+    ] = 256.0,
+    seed: _Seed = 0,
+    prompts: _Prompts = None,
+    max_lag_ms: _MaxLag = 10.0,
+) -> None:
+    """Send a server far too many requests for a while: who is accepted, its memory, how it recovers.
+
+    Starts a server with the deadline policy. Exit code 1 if too few of those accepted are done in time, if
+    two objectives after it not everyone is, or if the server's memory grows too much.
+    """
+    from mixdq.eval.load.surge_run import Overload, measure_overload
+    from mixdq.eval.load.words import prompts_from
+
+    words = [word for pair in utility for word in ("--utility", pair)]
+    wanted = Overload(
+        bundle=bundle,
+        serve=("--policy", "deadline", "--objective-ms", f"{objective_ms:g}", *words, *shlex.split(serve)),
+        factor=factor,
+        surge_s=seconds,
+        least_done_share=least_done,
+        most_growth_mib=most_growth_mib,
+        seed=seed,
+        prompts=prompts_from(prompts),
+        max_lag_ms=max_lag_ms,
+    )
+    console = stdout_console()
+    with console.status("") as status:
+        report = measure_overload(wanted, out, status.update)
+    report.write(out / "overload.json")
+    failures = list(report.failures())
+    for line in (*report.lines(), *failures, f"figures: {out / 'overload.json'}"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if failures:
         raise typer.Exit(1)

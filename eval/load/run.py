@@ -53,6 +53,21 @@ def run_schedule(
     return asyncio.run(_run(schedule, server, warm, pid))
 
 
+def facts_of(server: Server) -> Facts:
+    """What a server says of itself.
+
+    Raises:
+        EvaluationError: no server is there or ready.
+    """
+    return asyncio.run(_facts(server))
+
+
+async def _facts(server: Server) -> Facts:
+    async with open_session(server) as session:
+        await check_ready(session, server)
+        return await read_facts(session, server)
+
+
 async def _run(schedule: Schedule, server: Server, warm: Sequence[Planned], pid: int | None) -> Run:
     timer = Timer()
     async with open_session(server) as session:
