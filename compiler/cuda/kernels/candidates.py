@@ -10,107 +10,58 @@ from mixdq.compiler.cuda.kernels.tiles import Shape, Tile
 _MULTIPROCESSORS = 132
 _SHARED_BYTES = 227 * 1024
 _LONGEST_UNSPLIT = 1024
+# Tiles whose threads have registers to spare.
+_SMALL = 64 * 64
 
 # Rows, columns, inputs a step, warps, stages.
 _LINEAR = (
     (64, 32, 128, 4, 4),
-    (64, 32, 128, 4, 6),
-    (64, 32, 256, 4, 4),
     (64, 64, 64, 4, 5),
     (64, 64, 128, 4, 3),
     (64, 64, 128, 4, 4),
-    (64, 64, 128, 4, 6),
     (64, 64, 256, 4, 3),
-    (64, 64, 256, 4, 4),
-    (64, 128, 64, 4, 5),
     (64, 128, 128, 4, 3),
     (64, 128, 128, 4, 4),
-    (64, 128, 128, 4, 5),
-    (64, 128, 256, 4, 3),
     (64, 256, 128, 4, 3),
-    (64, 256, 128, 8, 4),
-    (128, 32, 128, 4, 4),
-    (128, 32, 256, 4, 4),
     (128, 64, 64, 4, 5),
     (128, 64, 128, 4, 3),
     (128, 64, 128, 4, 4),
-    (128, 64, 128, 4, 5),
-    (128, 64, 256, 4, 3),
-    (128, 64, 128, 8, 4),
     (128, 128, 64, 4, 4),
-    (128, 128, 64, 8, 4),
     (128, 128, 128, 4, 3),
     (128, 128, 128, 8, 3),
-    (128, 128, 128, 8, 4),
-    (128, 128, 128, 8, 5),
-    (128, 128, 256, 8, 3),
-    (128, 256, 64, 8, 4),
     (128, 256, 128, 8, 3),
     (128, 256, 128, 8, 4),
-    (256, 64, 64, 8, 4),
-    (256, 64, 128, 8, 3),
-    (256, 64, 128, 8, 4),
-    (256, 128, 64, 8, 4),
     (256, 128, 128, 8, 3),
-    (256, 128, 128, 8, 4),
+    (256, 64, 128, 4, 3),
 )
+# Of either half.
 _GEGLU = (
     (64, 32, 128, 4, 4),
-    (64, 32, 256, 4, 3),
     (64, 64, 128, 4, 3),
     (64, 64, 128, 4, 4),
-    (64, 64, 256, 4, 3),
     (64, 128, 128, 8, 3),
-    (64, 128, 128, 8, 4),
+    (128, 32, 128, 4, 3),
     (128, 32, 128, 4, 4),
-    (128, 32, 256, 4, 3),
-    (128, 64, 64, 8, 4),
     (128, 64, 128, 4, 3),
     (128, 64, 128, 8, 3),
-    (128, 64, 128, 8, 4),
-    (128, 64, 128, 8, 5),
-    (128, 64, 256, 8, 3),
-    (128, 128, 64, 8, 4),
     (128, 128, 128, 8, 3),
     (128, 128, 128, 8, 4),
-    (256, 32, 128, 8, 4),
-    (256, 64, 64, 8, 4),
     (256, 64, 128, 8, 3),
-    (256, 64, 128, 8, 4),
 )
 _CONVOLUTION = (
-    (64, 32, 128, 4, 5),
     (64, 64, 128, 4, 4),
-    (64, 64, 128, 4, 6),
-    (64, 64, 256, 4, 3),
+    (64, 128, 128, 4, 3),
     (64, 128, 128, 4, 4),
-    (64, 128, 128, 4, 5),
-    (128, 32, 128, 4, 4),
-    (128, 64, 64, 4, 5),
-    (128, 64, 128, 4, 3),
     (128, 64, 128, 4, 4),
-    (128, 64, 128, 8, 4),
-    (128, 64, 256, 4, 3),
-    (128, 128, 64, 8, 5),
     (128, 128, 128, 4, 3),
-    (128, 128, 128, 8, 3),
-    (128, 128, 128, 8, 4),
-    (128, 128, 256, 8, 3),
     (128, 256, 128, 8, 3),
-    (128, 256, 128, 8, 4),
-    (256, 64, 128, 8, 3),
-    (256, 64, 128, 8, 4),
+    (256, 64, 128, 4, 3),
     (256, 128, 128, 8, 3),
-    (256, 128, 128, 8, 4),
 )
 _SPLIT = (
     (64, 64, 128, 4, 4),
     (64, 128, 128, 4, 4),
-    (128, 64, 128, 4, 4),
     (128, 128, 128, 4, 3),
-    (128, 128, 128, 8, 4),
-    (128, 256, 128, 8, 3),
-    (256, 128, 128, 8, 3),
 )
 
 
@@ -119,20 +70,20 @@ def candidates(shape: Shape) -> tuple[Tile, ...]:
     choice = {"int8_geglu": _GEGLU, "int8_conv2d": _CONVOLUTION}.get(shape.operator, _LINEAR)
     tiles = [Tile(*numbers) for numbers in choice]
     found = [tile for tile in tiles if _fits(shape, tile) and _fills(shape, tile)]
+    found += [replace(tile, early=True) for tile in found if tile.block_m * tile.block_n <= _SMALL]
     if shape.operator in ("int8_linear", "int8_conv2d") and shape.k > _LONGEST_UNSPLIT:
         found += [tile for tile in _splits(shape) if _fits(shape, tile)]
     return tuple(found)
 
 
 def _splits(shape: Shape) -> Iterator[Tile]:
-    """Splits of tiles that alone leave half of the multiprocessors idle, until they fill them about once."""
+    """Splits of tiles that alone leave multiprocessors idle, until they fill them about twice."""
     for numbers in _SPLIT:
         tile = Tile(*numbers)
         programs = _programs(shape, tile)
-        most = 2 * _MULTIPROCESSORS // programs
-        steps = shape.k // tile.block_k
-        for splits in (2, 3, 4, 6, 8):
-            if splits <= most and programs * splits >= _MULTIPROCESSORS // 2 and steps // splits >= 4:
+        for splits in (2, 3, 4, 6):
+            enough = programs * splits >= 0.7 * _MULTIPROCESSORS
+            if programs * splits <= 2 * _MULTIPROCESSORS and enough:
                 yield replace(tile, splits=splits)
 
 
@@ -148,9 +99,9 @@ def _fits(shape: Shape, tile: Tile) -> bool:
 def _fills(shape: Shape, tile: Tile) -> bool:
     """Neither far too few programs, nor tiny ones for a large product, nor rows that are mostly empty."""
     programs = _programs(shape, tile)
-    smallest = tile.block_m * tile.block_n <= 64 * 64
+    small = tile.block_m * tile.block_n <= _SMALL
     return (
-        programs * 4 >= _MULTIPROCESSORS
-        and not (smallest and programs > 8 * _MULTIPROCESSORS)
+        programs * 2 >= _MULTIPROCESSORS
+        and not (small and programs > 6 * _MULTIPROCESSORS)
         and tile.block_m < 2 * shape.m
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
+from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_window_sums, w8a16_conv2d
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half, launch_geglu
 from mixdq.compiler.cuda.kernels.linear import (
@@ -188,6 +189,31 @@ def check_weight_only(draw: Draw, work: Linear) -> Verdict:
     )
 
 
+def check_attention(draw: Draw, work: Linear, *, heads: int, keys: int, zero: int = 4) -> Verdict:
+    """`int8_attention` and `half_attention` on slices; the work's n counts all channels."""
+    batch = 2 if work.m < 1000 else 1
+    wide = draw.half(batch, work.m, 2 * work.n)
+    text = draw.half(batch, keys, 3 * work.n)
+    query, key, value = wide[..., work.n :], text[..., : work.n], text[..., work.n : 2 * work.n]
+    split = [
+        rows.double().reshape(batch, -1, heads, work.n // heads).transpose(1, 2)
+        for rows in (query, key, value)
+    ]
+    scores = split[0] @ split[1].transpose(2, 3) / math.sqrt(work.n // heads)
+    expected = (scores.softmax(-1) @ split[2]).transpose(1, 2).flatten(2)
+    half = _verdict("", half_attention(query, key, value, heads), expected)
+    out_scale, out_zero = _quantizer(draw, float(expected.abs().max()) / 100, zero)
+    got = int8_attention(query, key, value, heads, out_scale, out_zero)
+    steps = (expected / out_scale.double()).round().add(out_zero).clamp(-128, 127)
+    off = (got.double() - steps).abs()
+    # Shares of the softmax are rounded to FP16 before they mix the values.
+    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
+    right = half.error < 2 * _TOLERANCE and flips < 10 * _FLIPS
+    return Verdict(
+        f"int8_attention {work.m} queries, {keys} keys, {heads} heads", max(flips, half.error), right
+    )
+
+
 def odd_checks() -> Iterator[Check]:
     """Sizes that no tile divides, several images, a zero point of 0."""
     for m, n, k in ((1, 48, 64), (77, 320, 192), (130, 200, 144), (257, 1290, 320)):
@@ -197,6 +223,8 @@ def odd_checks() -> Iterator[Check]:
         yield partial(check_linear_from_half, work=work)
         yield partial(check_geglu, work=work)
         yield partial(check_weight_only, work=work)
+    for queries, keys, heads in ((40, 40, 2), (130, 77, 3), (65, 200, 1)):
+        yield partial(check_attention, work=Linear(queries, 32 * heads, 32), heads=heads, keys=keys)
     yield partial(check_weight_only, work=Linear(65, 100, 256))
     yield partial(check_text_linear, work=Linear(154, 96, 128))
     for window, batch in (
@@ -219,6 +247,15 @@ def unet_checks(batch: int = 1) -> Iterator[Check]:
                 continue
             seen.add((entry.operator, entry.work))
             yield partial(_check_of_unet, operator=entry.operator, work=entry.work, batch=batch)
+
+
+def unet_attention_checks() -> Iterator[Check]:
+    """Every attention of SDXL-Turbo's UNet, heads of 64 channels."""
+    for resolution in RESOLUTIONS:
+        for shrink, heads in ((16, 10), (32, 20)):
+            tokens = (resolution // shrink) ** 2
+            for keys in (tokens, 77):
+                yield partial(check_attention, work=Linear(tokens, 64 * heads, 64), heads=heads, keys=keys)
 
 
 def _check_of_unet(draw: Draw, operator: str, work: Linear | Convolution, batch: int) -> Verdict:
@@ -244,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_all() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     draw, wrong, count = Draw(device), 0, 0
-    checks = [*odd_checks(), *(unet_checks() if device.type == "cuda" else ())]
+    checks = [*odd_checks(), *((*unet_checks(), *unet_attention_checks()) if device.type == "cuda" else ())]
     for check in checks:
         verdict = check(draw)
         count += 1

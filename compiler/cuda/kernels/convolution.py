@@ -229,6 +229,7 @@ def _launch(work: Window, tile: Tile, tensors: list[Tensor | None], *, sums_only
         HAS_CHANNEL_BIAS=tensors[4] is not None,
         INTEGER=work.x.dtype == torch.int8,
         SUMS_ONLY=sums_only,
+        EARLY=tile.early,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,

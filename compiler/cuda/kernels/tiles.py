@@ -35,6 +35,7 @@ class Tile:
         stages: steps whose operands are on their way at once.
         group: programs of neighbouring rows that follow each other, so that they find weights in the cache.
         splits: programs that share a result's sum; with more than one the sums are added afterwards.
+        early: whether what ends the sums (scales, biases, residual) is read before them, into registers.
     """
 
     block_m: int
@@ -44,6 +45,7 @@ class Tile:
     stages: int
     group: int = 8
     splits: int = 1
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +155,20 @@ def shipped_table(gpu: str) -> TileTable:
 
 def default_tile(shape: Shape) -> Tile:
     """A tile by rule: the largest of which there are enough to occupy a GPU's multiprocessors."""
+    if shape.operator == "int8_attention":
+        return _attention_tile(shape)
     block_k = 128 if shape.k % 128 == 0 else 64
     for block_m, block_n, warps in ((128, 128, 8), (128, 64, 4), (64, 64, 4)):
         if math.ceil(shape.m / block_m) * math.ceil(shape.n / block_n) >= _EVEN_MULTIPROCESSORS:
             return Tile(block_m, block_n, block_k, warps, 4)
     return Tile(64, 32, block_k, 4, 4)
+
+
+def _attention_tile(shape: Shape) -> Tile:
+    """Blocks of queries and keys; k counts the keys, of which a text's few fit into one block."""
+    if shape.k <= 128:
+        return Tile(64, 128 if shape.m <= 512 else 64, 64, 4, 2)
+    return Tile(64, 64, 64, 4, 3)
 
 
 @cache

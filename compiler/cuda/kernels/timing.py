@@ -21,7 +21,7 @@ from mixdq.compiler.cuda.kernels.shapes import Convolution, Entry, Linear
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
 
 # Twice the 50 to 60 MB of a Hopper GPU's cache.
-_FLUSHING_BYTES = 128 * 2**20
+_FLUSHING_BYTES = 112 * 2**20
 _MOST_COPIES = 96
 _LAUNCHES = 24
 
@@ -89,9 +89,7 @@ class Operands:
         entry: the shape.
         x: INT8 activations, channels last.
         weights: INT8 copies.
-        scale: FP32, a column each.
-        offset: INT32, a column each.
-        bias: FP16, a column each.
+        terms: of each copy scale (FP32), offset (INT32) and bias (FP16), a column each.
         residual: FP16 of the result's form, or None.
         one: FP32 1.
         zero: INT32 0.
@@ -100,9 +98,7 @@ class Operands:
     entry: Entry
     x: Tensor
     weights: list[Tensor]
-    scale: Tensor
-    offset: Tensor
-    bias: Tensor
+    terms: list[tuple[Tensor, Tensor, Tensor]]
     residual: Tensor | None
     one: Tensor
     zero: Tensor
@@ -131,24 +127,25 @@ class Operands:
 
     def _operator(self, index: int) -> object:
         weight, work = self.weights[index], self.entry.work
+        scale, offset, bias = self.terms[index]
         if isinstance(work, Convolution):
             return int8_conv2d(
                 self.x,
                 self.zero,
                 weight,
-                self.scale,
-                self.offset,
-                self.bias,
+                scale,
+                offset,
+                bias,
                 None,
                 self.residual,
                 work.stride,
                 0,
             )
         if self.entry.operator == "int8_geglu":
-            return int8_geglu(self.x, weight, self.scale, self.offset, self.bias, self.one, self.zero)
+            return int8_geglu(self.x, weight, scale, offset, bias, self.one, self.zero)
         if self.entry.operator == "int8_text_linear":
-            return int8_text_linear(self.x, weight, self.scale, self.offset, None, self.bias)
-        return int8_linear(self.x, weight, self.scale, self.offset, self.bias, self.residual)
+            return int8_text_linear(self.x, weight, scale, offset, None, bias)
+        return int8_linear(self.x, weight, scale, offset, bias, self.residual)
 
 
 def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operands:
@@ -168,9 +165,7 @@ def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operand
         entry,
         x,
         weights,
-        torch.rand(work.n, device="cuda") * 1e-5,
-        torch.randint(-99, 99, (work.n,), device="cuda", dtype=torch.int32),
-        torch.randn(work.n, device="cuda").half(),
+        [_terms(work.n) for _ in weights],
         torch.randn(out, device="cuda").half() if entry.residual else None,
         torch.ones(1, device="cuda"),
         torch.zeros(1, device="cuda", dtype=torch.int32),
@@ -183,9 +178,9 @@ def time_half(entry: Entry, batch: int = 1) -> Time:
     if isinstance(work, Linear):
         x = torch.randn(batch * work.m, work.k, device="cuda").half()
         weight = torch.randn(work.n, work.k, device="cuda").half()
-        bias = torch.randn(work.n, device="cuda").half()
+        biases = [torch.randn(work.n, device="cuda").half() for _ in range(_MOST_COPIES)]
         copies = [weight.clone() for _ in range(copies_of(weight.numel() * 2))]
-        return time_launches(lambda i: functional.linear(x, copies[i], bias), weight.numel() * 2)
+        return time_launches(lambda i: functional.linear(x, copies[i], biases[i]), weight.numel() * 2)
     last = torch.channels_last
     image = torch.randn(batch, work.k, work.height, work.width, device="cuda").half()
     image = image.contiguous(memory_format=last)
@@ -198,6 +193,12 @@ def time_half(entry: Entry, batch: int = 1) -> Time:
         lambda i: functional.conv2d(image, turns[i], bias, stride=work.stride, padding=work.padding),
         filters.numel() * 2,
     )
+
+
+def _terms(n: int) -> tuple[Tensor, Tensor, Tensor]:
+    scale = torch.rand(n, device="cuda") * 1e-5
+    offset = torch.randint(-99, 99, (n,), device="cuda", dtype=torch.int32)
+    return scale, offset, torch.randn(n, device="cuda").half()
 
 
 def _int8(*shape: int) -> Tensor:

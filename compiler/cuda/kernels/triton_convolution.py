@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import first_sums, real_values, tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
 
 
 @triton.jit
@@ -36,6 +36,7 @@ def convolution_kernel(
     HAS_CHANNEL_BIAS: tl.constexpr,
     INTEGER: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
+    EARLY: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -66,8 +67,15 @@ def convolution_kernel(
         share = tl.cdiv(steps, SPLITS)
         start = tl.program_id(1) * share
         steps = tl.maximum(tl.minimum(share, steps - start), 0)
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    to = m.to(tl.int64)[:, None] * N + n[None, :]
+    # What a small tile has registers for is read now, so that nothing waits for it after the sums.
+    if EARLY and not SUMS_ONLY:
+        scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
+        if HAS_RESIDUAL:
+            added = tl.load(residual + to, mask=stored, other=0.0)
     if INTEGER:
-        sums = first_sums(offset, n, n < N, HAS_OFFSET, BLOCK_M, BLOCK_N)
+        sums = first_sums(offset, n, n < N, HAS_OFFSET, EARLY, BLOCK_M, BLOCK_N)
     else:
         sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for step in range(start, start + steps):
@@ -90,15 +98,17 @@ def convolution_kernel(
             sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
         else:
             sums = tl.dot(x_tile, w_tile.to(tl.float16), sums)
-    stored = (m < M)[:, None] & (n < N)[None, :]
-    to = m.to(tl.int64)[:, None] * N + n[None, :]
     if SUMS_ONLY:
         tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
     else:
-        real = real_values(sums, scale, bias, n, n < N, HAS_BIAS)
+        if not EARLY:
+            scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
+            if HAS_RESIDUAL:
+                added = tl.load(residual + to, mask=stored, other=0.0)
+        real = sums.to(tl.float32) * scales[None, :] + shifts[None, :]
         if HAS_CHANNEL_BIAS:
             at = image[:, None] * N + n[None, :]
             real += tl.load(channel_bias + at, mask=stored, other=0.0).to(tl.float32)
         if HAS_RESIDUAL:
-            real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+            real += added.to(tl.float32)
         tl.store(out + to, real.to(tl.float16), mask=stored)

@@ -31,21 +31,34 @@ def to_int8(values, reciprocal, zero):
 
 
 @triton.jit
-def first_sums(offset, n, inside, HAS_OFFSET: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """What INT32 sums start from: the offsets of the columns `n`, which then need no registers at the end."""
+def first_sums(
+    offset,
+    n,
+    inside,
+    HAS_OFFSET: tl.constexpr,
+    EARLY: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    """What INT32 sums start from: the columns' offsets, unless these are read with the other terms."""
     sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
-    if HAS_OFFSET:
+    if HAS_OFFSET and not EARLY:
         sums += tl.load(offset + n, mask=inside, other=0)[None, :]
     return sums
 
 
 @triton.jit
-def real_values(sums, scale, bias, n, inside, HAS_BIAS: tl.constexpr):
-    """FP32 of `sums * scale + bias` for the columns `n`."""
-    real = sums.to(tl.float32) * tl.load(scale + n, mask=inside, other=0.0)[None, :]
+def column_terms(
+    scale, offset, bias, n, inside, HAS_OFFSET: tl.constexpr, HAS_BIAS: tl.constexpr, EARLY: tl.constexpr
+):
+    """What ends the columns' sums: `sums * scale + shift`; early, the shift counts the offset too."""
+    scales = tl.load(scale + n, mask=inside, other=0.0).to(tl.float32)
+    shifts = tl.zeros_like(scales)
+    if HAS_OFFSET and EARLY:
+        shifts += tl.load(offset + n, mask=inside, other=0).to(tl.float32) * scales
     if HAS_BIAS:
-        real += tl.load(bias + n, mask=inside, other=0.0).to(tl.float32)[None, :]
-    return real
+        shifts += tl.load(bias + n, mask=inside, other=0.0).to(tl.float32)
+    return scales, shifts
 
 
 @triton.jit
@@ -71,6 +84,7 @@ def int8_linear_kernel(
     FROM_HALF: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
     EVEN_K: tl.constexpr,
+    EARLY: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -93,7 +107,14 @@ def int8_linear_kernel(
     if FROM_HALF:
         reciprocal = tl.div_rn(1.0, tl.load(x_scale))
         zero = tl.load(x_zero).to(tl.float32)
-    sums = first_sums(offset, n, n < N, HAS_OFFSET, BLOCK_M, BLOCK_N)
+    stored = (m < M)[:, None] & (n < N)[None, :]
+    to = m.to(tl.int64)[:, None] * N + n[None, :]
+    # What a small tile has registers for is read now, so that nothing waits for it after the sums.
+    if EARLY and not SUMS_ONLY:
+        scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
+        if HAS_RESIDUAL:
+            added = tl.load(residual + to, mask=stored, other=0.0)
+    sums = first_sums(offset, n, n < N, HAS_OFFSET, EARLY, BLOCK_M, BLOCK_N)
     for step in range(steps):
         if EVEN_K:
             x_tile = tl.load(x_at)
@@ -107,14 +128,16 @@ def int8_linear_kernel(
         sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
         x_at += BLOCK_K
         w_at += BLOCK_K
-    stored = (m < M)[:, None] & (n < N)[None, :]
-    to = m.to(tl.int64)[:, None] * N + n[None, :]
     if SUMS_ONLY:
         tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, sums, mask=stored)
     else:
-        real = real_values(sums, scale, bias, n, n < N, HAS_BIAS)
+        if not EARLY:
+            scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
+            if HAS_RESIDUAL:
+                added = tl.load(residual + to, mask=stored, other=0.0)
+        real = sums.to(tl.float32) * scales[None, :] + shifts[None, :]
         if HAS_RESIDUAL:
-            real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+            real += added.to(tl.float32)
         if FIRST_PERIOD > 0:
             constant = tl.load(first + n, mask=n < N, other=0.0).to(tl.float32)
             real = tl.where((m % FIRST_PERIOD == 0)[:, None], constant[None, :], real)
@@ -140,6 +163,7 @@ def int8_geglu_kernel(
     TO_INT8: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
     EVEN_K: tl.constexpr,
+    EARLY: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -153,8 +177,13 @@ def int8_geglu_kernel(
     value_at = weight + (n % N)[None, :] * K + k[:, None]
     gate_at = value_at + N * K
     inside = n < N
-    values = first_sums(offset, n, inside, HAS_OFFSET, BLOCK_M, BLOCK_N)
-    gates = first_sums(offset + N, n, inside, HAS_OFFSET, BLOCK_M, BLOCK_N)
+    if EARLY and not SUMS_ONLY:
+        scales, shifts = column_terms(scale, offset, bias, n, inside, HAS_OFFSET, HAS_BIAS, EARLY)
+        gate_scales, gate_shifts = column_terms(
+            scale + N, offset + N, bias + N, n, inside, HAS_OFFSET, HAS_BIAS, EARLY
+        )
+    values = first_sums(offset, n, inside, HAS_OFFSET, EARLY, BLOCK_M, BLOCK_N)
+    gates = first_sums(offset + N, n, inside, HAS_OFFSET, EARLY, BLOCK_M, BLOCK_N)
     for step in range(tl.cdiv(K, BLOCK_K)):
         if EVEN_K:
             x_tile = tl.load(x_at)
@@ -176,8 +205,13 @@ def int8_geglu_kernel(
         tl.store(out + to, values, mask=stored)
         tl.store(out + to + N, gates, mask=stored)
     else:
-        value = real_values(values, scale, bias, n, inside, HAS_BIAS)
-        gate = real_values(gates, scale + N, bias + N, n, inside, HAS_BIAS)
+        if not EARLY:
+            scales, shifts = column_terms(scale, offset, bias, n, inside, HAS_OFFSET, HAS_BIAS, EARLY)
+            gate_scales, gate_shifts = column_terms(
+                scale + N, offset + N, bias + N, n, inside, HAS_OFFSET, HAS_BIAS, EARLY
+            )
+        value = values.to(tl.float32) * scales[None, :] + shifts[None, :]
+        gate = gates.to(tl.float32) * gate_scales[None, :] + gate_shifts[None, :]
         gated = value * gate * (0.5 + 0.5 * tl.erf(gate * 0.7071067811865476))
         to = m.to(tl.int64)[:, None] * N + n[None, :]
         if TO_INT8:
