@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
+from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, make_packages
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
 from mixdq.compiler.needs import TORCH_MIB, Needs
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
@@ -28,6 +29,7 @@ from mixdq.compiler.torch_stages import (
 from mixdq.compiler.worker import Call
 from mixdq.configs.bundle import SYMBOLIC, Component, TensorSpec
 from mixdq.configs.documents import to_plain
+from mixdq.configs.errors import TargetError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Backend, Dialect, Layout, Target
@@ -65,6 +67,11 @@ _BUILDER_MODULES = {
     Dialect.ORT: "mixdq.compiler.ort_builder",
     Dialect.TENSORRT: "mixdq.compiler.tensorrt_builder",
 }
+_PACKAGES_CODE = (
+    *("mixdq.compiler.cuda", "mixdq.export.layers", "mixdq.export.modules", "mixdq.export.simulate"),
+    *("mixdq.configs.form", "mixdq.configs.form_quantizer", "mixdq.configs.quantizer"),
+    *("mixdq.configs.quantizing", "mixdq.configs.realized", "mixdq.configs.target"),
+)
 _SIZED = (Component.UNET, Component.VAE_DECODER)
 
 
@@ -77,7 +84,7 @@ class Goal(Enum):
 
 def first_stages_of(recipe: Recipe, source: SourceModel, work: Book) -> list[Stage]:
     """The stages that say how large a model is: what the needs of all others are reckoned from."""
-    maker = _Maker(recipe, source, work, work, {})
+    maker = _Maker(recipe, source, work, work, {}, None)
     return [maker.layers(), maker.weights()]
 
 
@@ -93,22 +100,35 @@ def stages_of(
         out: the folder of the bundle.
         goal: where to stop.
         first: the records of `first_stages_of`.
+
+    Raises:
+        TargetError: graphs of a target that has none.
     """
-    maker = _Maker(recipe, source, work, out, first["weights"].value)
+    table = LayerTable.read(work.root / LAYERS_FILE)
+    maker = _Maker(recipe, source, work, out, first["weights"].value, table)
     with_ranges = goal is Goal.BUNDLE or recipe.quantizes
+    from_modules = [target for target in recipe.targets if target.backend is Backend.CUDA]
+    if from_modules and goal is Goal.GRAPHS:
+        raise TargetError(
+            f"{from_modules[0]} has no graphs: its packages are compiled from the model's modules; use "
+            "`mixdq-compile run`"
+        )
+    from_graphs = [target for target in recipe.targets if target.backend is not Backend.CUDA]
     unet, *others = (maker.export(component) for component in _ORDER)
-    stages = [maker.layers(), maker.weights(), maker.plan(), unet]
+    stages = [maker.layers(), maker.weights(), maker.plan(), *([unet] if from_graphs else [])]
     if with_ranges:
         stages += [*maker.calibration(), maker.ranges()]
-    stages += others
+    stages += others if from_graphs else []
     if goal is Goal.BUNDLE:
         stages.append(maker.tokenizers())
-    dialects = sorted({target.dialect for target in recipe.targets})
+    dialects = sorted({target.dialect for target in from_graphs})
     stages += [maker.graphs(c, dialect, with_ranges) for c in _ORDER for dialect in dialects]
     if goal is Goal.BUNDLE:
-        engines = [_Engine(c, r, t) for c in _ORDER for t in recipe.targets for r in maker.sizes(c)]
+        engines = [_Engine(c, r, t) for c in _ORDER for t in from_graphs for r in maker.sizes(c)]
         stages += [maker.engine(engine) for engine in engines]
-        stages.append(maker.bundle(engines))
+        packages = [_Packages(c, t) for c in _ORDER for t in from_modules]
+        stages += [maker.packages(each) for each in packages]
+        stages.append(maker.bundle(engines, packages))
     return stages
 
 
@@ -128,13 +148,31 @@ class _Engine:
         return f"build {self.component}{size} {self.target}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Packages:
+    """A component's packages of all resolutions: one stage, because they share their constants."""
+
+    component: Component
+    target: Target
+
+    @property
+    def stage(self) -> str:
+        return f"compile {self.component} {self.target}"
+
+
 class _Maker:
     """Makes the stages of one recipe."""
 
     def __init__(
-        self, recipe: Recipe, source: SourceModel, work: Book, out: Book, parameters: Mapping[str, int]
+        self,
+        recipe: Recipe,
+        source: SourceModel,
+        work: Book,
+        out: Book,
+        parameters: Mapping[str, int],
+        table: LayerTable | None,
     ) -> None:
-        self._needs = Needs(recipe, source, parameters)
+        self._needs = Needs(recipe, source, parameters, table)
         self._recipe, self._source = recipe, source
         self._work, self._out = work, out
         self._torch_facts = {
@@ -316,6 +354,45 @@ class _Maker:
             disk_bytes=self._needs.engine_bytes(engine.component, engine.target),
         )
 
+    def packages(self, packages: _Packages) -> Stage:
+        component, target = packages.component, packages.target
+        recipe = self._recipe
+        quantized = component is Component.UNET
+        needs = ("plan", "ranges") if quantized else ("plan",)
+        order = PackageOrder(
+            component=component,
+            target=target,
+            sizes=self.sizes(component),
+            resolutions=recipe.resolutions,
+            batch=recipe.batch,
+            source=self._source,
+            root=self._out.root,
+            with_ranges=quantized,
+        )
+
+        def facts(done: Results) -> Mapping[str, object]:
+            return {
+                **self._torch_facts,
+                "model": self._source.identity.digest,
+                "resolutions": self.sizes(component),
+                "batch": recipe.batch,
+                "quantized": [done[name].value for name in needs] if quantized else [],
+                "builder": builder_facts(target),
+                "code": code_digest(*_PACKAGES_CODE),
+            }
+
+        call = Call(make_packages, (order,))
+        return Stage(
+            packages.stage,
+            self._out,
+            Lane.FRESH,
+            needs,
+            facts,
+            lambda _: call,
+            memory_mib=self._needs.packages_mib(component),
+            disk_bytes=self._needs.packages_bytes(component, len(self.sizes(component))),
+        )
+
     def _profiles(self, inputs: Sequence[TensorSpec]) -> tuple[Profile, ...]:
         """The inputs' shapes at each resolution; none if no size is symbolic."""
         if all(SYMBOLIC not in spec.shape for spec in inputs):
@@ -326,8 +403,9 @@ class _Maker:
             for side in sides
         )
 
-    def bundle(self, engines: list[_Engine]) -> Stage:
-        needs = ("plan", "ranges", "tokenizers", *(engine.stage for engine in engines))
+    def bundle(self, engines: list[_Engine], packages: list[_Packages]) -> Stage:
+        built = (*(engine.stage for engine in engines), *(each.stage for each in packages))
+        needs = ("plan", "ranges", "tokenizers", *built)
 
         def facts(done: Results) -> Mapping[str, object]:
             return {
@@ -338,9 +416,14 @@ class _Maker:
 
         def call(done: Results) -> Call[Made]:
             stripped = self._recipe.build.strip_weights
-            pieces = [
+            pieces: list[EnginePiece | PackagePiece] = [
                 EnginePiece(e.component, e.target, e.resolution, done[e.graphs], done[e.stage], stripped)
                 for e in engines
+            ]
+            pieces += [
+                PackagePiece(p.component, p.target, size, done[p.stage])
+                for p in packages
+                for size in self.sizes(p.component)
             ]
             arguments = (self._recipe, self._source, self._work.root, pieces, self._out.root)
             return Call(make_bundle, arguments)
