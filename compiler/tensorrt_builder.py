@@ -173,6 +173,8 @@ def _let_attention_decompose(trt: Any, network: Any) -> None:
 
 def _config(trt: Any, builder: Any, target: Target, options: BuildOptions) -> Any:
     config = builder.create_builder_config()
+    # An engine inspector gives the layers' types, which lint reads, only of an engine that was built to tell.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if target.sm is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{target.sm}"), 0)

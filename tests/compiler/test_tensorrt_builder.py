@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.parser import parse_model
 
+from mixdq.compiler import tensorrt_builder
 from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.tensorrt_builder import build_tensorrt, require_tensorrt
 from mixdq.compiler.worker import run_in_child
@@ -208,3 +209,11 @@ def test_full_tensorrt_takes_both_options(tmp_path: Path) -> None:
 def test_full_tensorrt_says_what_it_lacks() -> None:
     with pytest.raises(TargetError, match=r"mixdq\[tensorrt\]|a machine with an NVIDIA GPU"):
         require_tensorrt(Target.parse("tensorrt"))
+
+
+def test_engines_are_built_to_tell_the_types_of_their_layers() -> None:
+    import tensorrt_rtx as trt
+
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    config = tensorrt_builder._config(trt, builder, SM89, PLAIN)
+    assert config.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
