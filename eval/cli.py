@@ -18,6 +18,7 @@ from mixdq.eval import (
     cli_prediction,
     cli_quality,
     cli_speed,
+    cli_text_embed,
 )
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ for part in (
     cli_forms,
     cli_deployed,
     cli_load,
+    cli_text_embed,
 ):
     app.add_typer(part.app)
 
