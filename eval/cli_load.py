@@ -140,7 +140,7 @@ def load(
     for line in load_lines(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if csv is not None:
-        write_samples(csv, {run.schedule.title: run.samples for run in runs})
+        write_samples(csv, [(run.schedule.title, run.samples) for run in runs])
     if json is not None:
         report.write(json)
     for file in (csv, json):

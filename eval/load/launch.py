@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.configs.errors import EvaluationError
+from mixdq.runtime.server.auth import KEYS_VARIABLE
 
 _HOST = "127.0.0.1"
 _POLL_S = 0.1
@@ -50,8 +52,10 @@ def launched(arguments: Sequence[str], log: Path, ready_s: float) -> Iterator[La
     port = _free_port()
     command = [sys.executable, "-c", _PROGRAM, *arguments, "--host", _HOST, "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Keys of other servers on this machine are none of this one's.
+    environment = {name: text for name, text in os.environ.items() if name != KEYS_VARIABLE}
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
     try:
         url = f"http://{_HOST}:{port}"
         _wait(process, url, log, ready_s)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mixdq.configs.bundle import Bundle
+from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.eval.load.http import Server
@@ -21,6 +22,7 @@ from mixdq.eval.load.matrix import (
     cell_line,
     make_cell,
     patterns,
+    weight_bits,
     write_cells,
 )
 from mixdq.eval.load.run import Run, run_schedule
@@ -104,9 +106,11 @@ def measure_matrix(matrix: Matrix, folder: Path, watch: Callable[[str], None]) -
         watch: is told what is measured now.
 
     Raises:
-        EvaluationError: a server can't be started, or makes no picture.
+        EvaluationError: two bundles have the same rows, the adaptive policy lacks utilities, a server can't
+            be started, or makes no picture.
         BundleError: a bundle is missing.
     """
+    _check(matrix)
     rows: list[_Row] = []
     policies = [(bundle, _policies(matrix, bundle)) for bundle in matrix.bundles]
     for number, (bundle, words) in enumerate(policies):
@@ -131,6 +135,21 @@ def measure_matrix(matrix: Matrix, folder: Path, watch: Callable[[str], None]) -
             if (reason := summary.why_invalid(matrix.max_lag_ms)) is not None
         ),
     )
+
+
+def _check(matrix: Matrix) -> None:
+    """Refuses what would be refused, or could not be drawn, after a quarter of an hour."""
+    bits = {bundle: weight_bits(Bundle.read(bundle).plan_summary) for bundle in matrix.bundles}
+    if len(set(bits.values())) < len(matrix.bundles):
+        words = ", ".join(f"{bundle} {found}" for bundle, found in bits.items())
+        raise EvaluationError(
+            f"rows are told apart by the bits of their weights ({words}): give one bundle each"
+        )
+    if matrix.adaptive == "deadline" and not {"--utility", "--quality"} & set(matrix.serve):
+        raise EvaluationError(
+            "the deadline policy weighs what pictures of each size are worth: say it with --utility "
+            "PIXELS=U, once a resolution, or pass --adaptive thresholds"
+        )
 
 
 _Row: TypeAlias = tuple[Cell, Summary]

@@ -94,7 +94,7 @@ def measure_replay(wanted: Replayed, folder: Path, watch: Callable[[str], None])
         log = folder / f"server-{number}.log"
         with launched((*common, *rules.arguments(table)), log, _READY_S) as server:
             runs.append(run_schedule(schedule, Server(server.url, None, _TIMEOUT_S), ()))
-    write_samples(folder / "samples.csv", {run.schedule.title: run.samples for run in runs})
+    write_samples(folder / "samples.csv", [(run.schedule.title, run.samples) for run in runs])
     watch("simulating")
     invalid = [summarize(run).why_invalid(wanted.max_lag_ms) for run in runs]
     return ReplayReport(

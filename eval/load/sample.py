@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -105,17 +105,17 @@ class Sample:
         return self.ending is Ending.MADE and self.latency_s <= (objective_s if own_s is None else own_s)
 
 
-def write_samples(path: Path, runs: Mapping[str, Iterable[Sample]]) -> None:
+def write_samples(path: Path, runs: Iterable[tuple[str, Iterable[Sample]]]) -> None:
     """Writes a line a request, in the order of sending.
 
     Args:
         path: the file.
-        runs: the samples of each run, by its name.
+        runs: name and samples of each.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, sample in ((name, sample) for name, samples in runs.items() for sample in samples):
+    for name, sample in ((name, sample) for name, samples in runs for sample in samples):
         planned, reply = sample.planned, sample.reply
         writer.writerow(
             (

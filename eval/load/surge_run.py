@@ -93,7 +93,7 @@ def measure_overload(wanted: Overload, folder: Path, watch: Callable[[str], None
         schedule = make_schedule(surge, _MOST, wanted.seed, wish)
         watch(f"{len(schedule.planned)} requests, {surge.surge_per_s:g} a second for {surge.surge_s:g} s")
         run = run_schedule(schedule, to, warm_up(_WARMUP, wish), pid=server.pid)
-    write_samples(folder / "samples.csv", {schedule.name: run.samples})
+    write_samples(folder / "samples.csv", [(schedule.name, run.samples)])
     return _report(wanted, surge, run)
 
 

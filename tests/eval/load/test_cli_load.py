@@ -4,8 +4,11 @@ import csv
 import json
 import sys
 from pathlib import Path
+from random import Random
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mixdq.configs.errors import EXIT_BAD_INPUT
 from mixdq.eval.cli import main
@@ -107,3 +110,66 @@ def test_a_key_is_the_first_line_that_is_one(
     words = ["--arrivals", "burst", "--concurrency", "1", "--requests", "1", "--max-lag-ms", "60000"]
     assert _run(monkeypatch, "load", fake_server.url, *words, "--api-key-file", str(keys)) == 0
     assert {headers["Authorization"] for headers in fake_server.headers} == {"Bearer a-key-of-the-server"}
+
+
+@pytest.mark.parametrize(
+    ("bundles", "words", "said"),
+    [
+        (1, [], "the deadline policy weighs what pictures of each size are worth"),
+        (2, ["--utility", "16=1"], "rows are told apart by the bits of their weights"),
+    ],
+)
+def test_a_matrix_that_would_fail_later_is_refused_before_it(
+    bundles: int,
+    words: list[str],
+    said: str,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [str(tiny_bundle)] * bundles
+    assert _run(monkeypatch, "load-matrix", *given, "--base", str(tmp_path), *words) == EXIT_BAD_INPUT
+    assert said in capsys.readouterr().err
+
+
+def test_a_matrix_s_table_text_and_nine_plots_lie_in_a_folder_of_their_time(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # With this seed the first gap of exponential arrivals is a hundredth of the mean.
+    seed = next(n for n in range(10_000) if Random(f"arrivals {n}").expovariate(1.0) < 0.01)
+    words = ["--adaptive", "thresholds", "--serve", "--null-engine --threshold 2", "--max-lag-ms", "60000"]
+    more = ["--requests", "1", "--seed", str(seed), "--warmup", "1", "--base", str(tmp_path)]
+    assert _run(monkeypatch, "load-matrix", str(tiny_bundle), *words, *more) == 0
+    (folder,) = (tmp_path / "queue_tests").iterdir()
+    assert str(folder) in capsys.readouterr().out
+    with (folder / "mixdq_queue_results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["policy"], row["served"]) for row in rows] == [("static", "static:24")] * 6 + [
+        ("adaptive", "thresholds")
+    ] * 6
+    assert all(row["wbits"] == "FP16" and float(row["p95_ms"]) > 0 for row in rows)
+    lines = (folder / "mixdq_queue_results.txt").read_text().splitlines()
+    assert sum(", p95 " in line and ": p50 " in line for line in lines) == 12
+    assert {path.name for path in folder.glob("*.png")} == {
+        "poisson_p95_ms.png",
+        "poisson_p99_ms.png",
+        "burst_conc1_p95_ms.png",
+        "burst_conc1_p99_ms.png",
+        "burst_conc2_p95_ms.png",
+        "burst_conc2_p99_ms.png",
+        "poisson_delta_p95_ms.png",
+        "burst_conc1_delta_p95_ms.png",
+        "burst_conc2_delta_p95_ms.png",
+    }
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            levels = np.asarray(image.convert("L"))
+        assert (levels.min() < 100, levels.max()) == (True, 255)
+
+
+def test_plots_need_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, "load-plots", str(tmp_path / "nowhere.csv")) == EXIT_BAD_INPUT
+    assert "could not read" in capsys.readouterr().err

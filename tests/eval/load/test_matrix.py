@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.load.facts import Facts
@@ -24,7 +23,7 @@ from mixdq.eval.load.matrix import (
     weight_bits,
     write_cells,
 )
-from mixdq.eval.load.matrix_plot import plots, write_plots
+from mixdq.eval.load.matrix_plot import plots
 from mixdq.eval.load.run import Run
 from mixdq.eval.load.schedule import Schedule
 from mixdq.eval.load.summary import Summary, summarize
@@ -98,27 +97,6 @@ def test_a_row_tells_what_was_dropped_and_how_many_a_second_were_made() -> None:
 )
 def test_weights_bits_are_those_of_most_layers(plan: str, bits: str) -> None:
     assert weight_bits(plan) == bits
-
-
-def test_the_nine_plots_have_the_earlier_names_and_show_something(tmp_path: Path) -> None:
-    table = tmp_path / "results.csv"
-    write_cells(table, _cells({"static": 0.5, "adaptive": 0.4}, PLAN, "FP16"))
-    found = write_plots(read_cells(table), tmp_path)
-    assert {path.name for path in found} == {
-        "poisson_p95_ms.png",
-        "poisson_p99_ms.png",
-        "burst_conc1_p95_ms.png",
-        "burst_conc1_p99_ms.png",
-        "burst_conc2_p95_ms.png",
-        "burst_conc2_p99_ms.png",
-        "poisson_delta_p95_ms.png",
-        "burst_conc1_delta_p95_ms.png",
-        "burst_conc2_delta_p95_ms.png",
-    }
-    for path in found:
-        with Image.open(path) as image:
-            levels = np.asarray(image.convert("L"))
-        assert (levels.min() < 100, levels.max()) == (True, 255)
 
 
 def test_plots_draw_the_figures_of_their_rows() -> None:

@@ -99,7 +99,7 @@ def test_the_line_for_logs_has_p50_and_p95() -> None:
 
 def test_a_request_is_a_line_of_the_file(tmp_path: Path) -> None:
     made = sample(0, intended_s=2.0, sent_s=2.001, ended_s=2.25, wait_s=0.01, service_s=0.2)
-    write_samples(tmp_path / "samples.csv", {"poisson 2/s": [made, sample(1, status=429, size=None)]})
+    write_samples(tmp_path / "samples.csv", [("poisson 2/s", [made, sample(1, status=429, size=None)])])
     with (tmp_path / "samples.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
     assert tuple(first) == COLUMNS
