@@ -19,6 +19,7 @@ from mixdq.runtime.server.errors import CLIENT_GONE
 from mixdq.runtime.server.metrics import HttpMetrics
 from mixdq.runtime.server.supervisor import Phase
 
+_DEFECT = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/health", "/health/live", "/health/ready", "/metrics", "/status", "/", "/favicon.ico")
 """Asked for every few seconds, or of no interest: logged with `--log-level debug` only."""
@@ -48,6 +49,8 @@ def configure_logs(stream: TextIO, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    # Its start and end are ours, and we say them.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -96,6 +99,10 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, answer)
+        except Exception:
+            # The answer is made outside of this, by Starlette.
+            status = _DEFECT
+            raise
         finally:
             self._end(scope, status, time.monotonic() - began_s)
 
