@@ -105,7 +105,8 @@ def make_cell(summary: Summary, policy: Choosing, served: str, bundle: str, plan
 
 def cell_line(cell: Cell, summary: Summary) -> str:
     """A row as text, with p50 and p95."""
-    return f"{cell.wbits} bits, {cell.policy} ({cell.served}), {load_line(summary)}"
+    bits = f"{cell.wbits} bits" if cell.wbits.isdecimal() else cell.wbits
+    return f"{bits}, {cell.policy} ({cell.served}), {load_line(summary)}"
 
 
 def weight_bits(plan: str) -> str:

@@ -87,7 +87,7 @@ def make_schedule(pattern: Pattern | Clients, requests: int, seed: int, wish: Wi
     """
     if isinstance(pattern, Clients):
         calls: Sequence[Call] = [Call(0.0)] * requests
-        clients, rate_per_s = min(pattern.concurrency, requests), 0.0
+        clients, rate_per_s = pattern.concurrency, 0.0
     else:
         # The words are the simulator's.
         calls = list(islice(pattern.calls(Random(f"arrivals {seed}")), requests))

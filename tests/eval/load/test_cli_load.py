@@ -138,7 +138,7 @@ def test_a_matrix_s_table_text_and_nine_plots_lie_in_a_folder_of_their_time(
 ) -> None:
     # With this seed the first gap of exponential arrivals is a hundredth of the mean.
     seed = next(n for n in range(10_000) if Random(f"arrivals {n}").expovariate(1.0) < 0.01)
-    words = ["--adaptive", "thresholds", "--serve", "--null-engine --threshold 2", "--max-lag-ms", "60000"]
+    words = ["--utility", "16=0.5", "--utility", "24=1", "--serve", "--null-engine", "--max-lag-ms", "60000"]
     more = ["--requests", "1", "--seed", str(seed), "--warmup", "1", "--base", str(tmp_path)]
     assert _run(monkeypatch, "load-matrix", str(tiny_bundle), *words, *more) == 0
     (folder,) = (tmp_path / "queue_tests").iterdir()
@@ -146,7 +146,7 @@ def test_a_matrix_s_table_text_and_nine_plots_lie_in_a_folder_of_their_time(
     with (folder / "mixdq_queue_results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["policy"], row["served"]) for row in rows] == [("static", "static:24")] * 6 + [
-        ("adaptive", "thresholds")
+        ("adaptive", "deadline")
     ] * 6
     assert all(row["wbits"] == "FP16" and float(row["p95_ms"]) > 0 for row in rows)
     lines = (folder / "mixdq_queue_results.txt").read_text().splitlines()

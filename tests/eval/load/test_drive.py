@@ -64,3 +64,9 @@ def test_clients_that_wait_send_when_their_last_answer_came(virtual_loop: Loop) 
     assert [sample.intended_s for sample in samples] == pytest.approx([0.0, 0.0, 1.0, 2.0, 3.0])
     assert [sample.ended_s for sample in samples] == pytest.approx([1.0, 3.5, 2.0, 3.0, 4.0])
     assert [sample.latency_s for sample in samples] == pytest.approx([1.0, 3.5, 1.0, 1.0, 1.0])
+
+
+def test_clients_for_whom_there_is_no_request_send_none(virtual_loop: Loop) -> None:
+    schedule = Schedule("burst 4", 0.0, 4, _planned(0.0))
+    (sample,) = _run(virtual_loop, schedule, _answering(virtual_loop, lambda _: 1.0))
+    assert sample.latency_s == pytest.approx(1.0)

@@ -50,9 +50,9 @@ def test_a_trace_says_size_objective_and_class_where_it_does_and_the_wish_elsewh
     assert (schedule.name, schedule.rate_per_s, schedule.clients) == ("trace monday.csv", 2.0, 0)
 
 
-def test_a_burst_has_as_many_clients_as_requests_at_most() -> None:
-    schedule = make_schedule(Clients(4), 3, 0, WISH)
-    assert (schedule.clients, [one.at_s for one in schedule.planned]) == (3, [0.0, 0.0, 0.0])
+def test_a_burst_has_its_clients_and_no_times() -> None:
+    schedule = make_schedule(Clients(2), 3, 0, WISH)
+    assert (schedule.clients, [one.at_s for one in schedule.planned]) == (2, [0.0, 0.0, 0.0])
 
 
 def test_titles_tell_rates_apart() -> None:
