@@ -11,9 +11,7 @@ from .serving import Client, ProcessServer, head, until
 _GROWTH_BYTES = 8 << 20
 
 
-def test_neither_memory_nor_descriptors_grow(
-    server: ProcessServer, client: Client, tiny_folder: Path
-) -> None:
+def test_neither_memory_nor_descriptors_grow(server: ProcessServer, client: Client) -> None:
     process = psutil.Process(server.process.pid)
     _use(client)
     until(lambda: not client.counts()["running"])
