@@ -50,6 +50,12 @@ class BuildOptions:
         Raises:
             TargetError: says which option to leave out.
         """
+        if target.backend is Backend.CUDA and (self.timing_cache is not None or self.strip_weights):
+            option = "--strip-weights" if self.timing_cache is None else "--timing-cache"
+            raise TargetError(
+                f"{option} is for TensorRT's engines, and {target} has none: its packages hold no weights in "
+                f"any case; leave {option} out"
+            )
         if self.timing_cache is not None and target.backend is Backend.RTX:
             raise TargetError(
                 f"{target} takes no timing cache: TensorRT for RTX measures nothing when it builds, because "

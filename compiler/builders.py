@@ -8,16 +8,19 @@ from pathlib import Path
 
 from mixdq.compiler.build_options import BuildOptions, Profile
 from mixdq.compiler.built import Built
+from mixdq.compiler.cuda.stage import require_compiler
 from mixdq.compiler.ort_builder import check_onnxruntime, require_onnxruntime
 from mixdq.compiler.tensorrt_builder import build_tensorrt, built_for, require_tensorrt
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import TensorSpec
+from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Backend, Target
 
 _PACKAGES = {
     Backend.CPU: ("onnxruntime", "onnxruntime-gpu"),
     Backend.RTX: ("tensorrt-rtx-cu13", "tensorrt-rtx"),
     Backend.TENSORRT: ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    Backend.CUDA: ("torch",),
 }
 
 
@@ -29,6 +32,8 @@ def require_builder(target: Target) -> None:
     """
     if target.backend is Backend.CPU:
         require_onnxruntime()
+    elif target.backend is Backend.CUDA:
+        require_compiler(target)
     else:
         require_tensorrt(target)
 
@@ -68,6 +73,12 @@ def builder_facts(target: Target) -> dict[str, str]:
     """What an engine depends on besides its graph: the builder's version and the hardware."""
     if target.backend is Backend.CPU:
         return {"builder": installed_version(*_PACKAGES[target.backend]), "for": "cpu"}
+    if target.backend is Backend.CUDA:
+        gpu = find_gpu()
+        return {
+            "builder": f"{installed_version('torch')}, {installed_version('triton')}",
+            "for": "no GPU" if gpu is None else gpu.name,
+        }
     return {"builder": installed_version(*_PACKAGES[target.backend]), "for": built_for(target)}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mixdq.compiler.built import Built
+from mixdq.compiler.cuda.stage import PackagePiece
 from mixdq.compiler.engine_stages import GraphRecord
 from mixdq.compiler.recipe import Recipe
 from mixdq.compiler.records import StageRecord
@@ -107,7 +108,7 @@ def make_bundle(
     recipe: Recipe,
     source: SourceModel,
     tokenizers: Path,
-    pieces: Sequence[EnginePiece],
+    pieces: Sequence[EnginePiece | PackagePiece],
     root: Path,
 ) -> Made:
     """Copies the tokenizers and writes `bundle.json`: from then on the folder is a bundle."""

@@ -15,7 +15,7 @@ from mixdq.configs.plan import PrecisionPlan, uniform_plan
 from mixdq.configs.precision import Precision
 from mixdq.configs.quantizing import Activations, Clipping
 from mixdq.configs.ranges import RangeTable
-from mixdq.configs.target import Layout, Target
+from mixdq.configs.target import Backend, Layout, Target
 from mixdq.export.source import SourceModel
 
 LARGEST_SEED = 2**31 - 1
@@ -147,6 +147,7 @@ class Recipe:
         for target in self.targets:
             require_builder(target)
             self.build.check(target)
+            self._check_layout(target)
             self._check_vae(target)
             self._check_precisions(target)
 
@@ -158,6 +159,13 @@ class Recipe:
                 f"{self.plan.activations} activations are for targets that refuse zero points, and {named} "
                 "takes them: its activations are asymmetric already; use --activations plain, or a TensorRT "
                 "target"
+            )
+
+    def _check_layout(self, target: Target) -> None:
+        if target.backend is Backend.CUDA and self.layout is Layout.DYNAMIC:
+            raise TargetError(
+                f"{target} has one package a resolution, of code alone: all of them share their weights "
+                "anyway; leave --layout dynamic out"
             )
 
     def _check_vae(self, target: Target) -> None:

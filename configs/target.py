@@ -64,24 +64,32 @@ class Backend(StrEnum):
     CPU = "cpu"
     TENSORRT = "tensorrt"
     RTX = "rtx"
+    CUDA = "cuda"
 
 
 RTX_COMPUTE_CAPABILITIES = (75, 80, 86, 89, 120, 121)
 """The compute capabilities that TensorRT for RTX 1.7 builds for here, as SM numbers."""
 
-_ACCEPTED = "cpu, tensorrt, " + ", ".join(f"rtx:sm{sm}" for sm in RTX_COMPUTE_CAPABILITIES)
+CUDA_COMPUTE_CAPABILITIES = (80, 86, 89, 90, 100, 120)
+"""The compute capabilities whose tensor cores multiply INT8 as the kernels of the CUDA back end do."""
+
+_CAPABILITIES = {Backend.RTX: RTX_COMPUTE_CAPABILITIES, Backend.CUDA: CUDA_COMPUTE_CAPABILITIES}
+
+_ACCEPTED = "cpu, tensorrt, " + ", ".join(
+    f"{backend}:sm{sm}" for backend, numbers in _CAPABILITIES.items() for sm in numbers
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """A back end and, for TensorRT for RTX, the compute capability; prints and parses as `rtx:sm89`."""
+    """A back end and, for most, the compute capability; prints and parses as `rtx:sm89`, `cuda:sm90`."""
 
     backend: Backend
     sm: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Reads `cpu`, `tensorrt`, or `rtx:sm89`.
+        """Reads `cpu`, `tensorrt`, `rtx:sm89` or `cuda:sm90`.
 
         Raises:
             TargetError: no such target: names the nearest compute capability of its back end, if it has any;
@@ -111,8 +119,11 @@ class Target:
 
     @property
     def dialect(self) -> Dialect:
-        """The form of graph that this target's builder reads."""
-        return Dialect.ORT if self.backend is Backend.CPU else Dialect.TENSORRT
+        """The form of graph that this target's builder reads.
+
+        The CUDA back end reads none; its integers and scales are those of ONNX Runtime's graphs.
+        """
+        return Dialect.ORT if self.backend in (Backend.CPU, Backend.CUDA) else Dialect.TENSORRT
 
     def holds(self, precision: Precision) -> bool:
         """Whether a layer runs so in a plan that was made legal for no target.

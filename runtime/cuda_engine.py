@@ -52,18 +52,16 @@ class CudaOpener:
         with _telling(torch, f"loading {path.name}"):
             if weights not in self._constants:
                 self._constants[weights] = map_constants(torch, weights, "cuda")
-            constants = self._constants[weights]
-            package = load_package(torch, path)
-            names = package.get_constant_fqns()
-            if missing := sorted(set(names) - set(constants)):
-                raise BundleError(
-                    f"{path.name} needs {missing[0]} (of {len(missing)} tensors), which "
-                    f"{', '.join(one.name for one in weights)} does not hold; build the bundle again"
-                )
-            # The tensors themselves, not copies: all packages use the same memory.
-            package.load_constants(
-                {name: constants[name] for name in names}, check_full_update=True, user_managed=True
-            )
+            return self.network(path, self._constants[weights])
+
+    def network(self, path: Path, constants: Mapping[str, Any]) -> CudaNetwork:
+        """A package on constants that are on the GPU already, and stay as long as it is used.
+
+        Raises:
+            BundleError: torch can't load it, or constants are missing.
+        """
+        torch = self._torch
+        package = load_package(torch, path, constants)
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         return CudaNetwork(torch, package, self._pool, self._lock)
@@ -252,11 +250,11 @@ def check_room(record: EngineRecord, free: int) -> None:
         )
 
 
-def load_package(torch: Any, path: Path) -> Any:
-    """A package without its constants.
+def load_package(torch: Any, path: Path, constants: Mapping[str, Any]) -> Any:
+    """A package on its constants: the tensors themselves, not copies, so that all packages use the same.
 
     Raises:
-        BundleError: torch can't load it.
+        BundleError: torch can't load it, or constants are missing.
     """
     # torch's own function for it would first ask the C++ compiler what this machine's processor can do.
     packages = importlib.import_module("torch.export.pt2_archive._package")
@@ -267,7 +265,17 @@ def load_package(torch: Any, path: Path) -> Any:
             f"torch {torch.__version__} could not load {path}: {str(error)[:300]}; build the bundle again "
             "here"
         ) from error
-    return packages.AOTICompiledModel(loader)
+    package = packages.AOTICompiledModel(loader)
+    names = package.get_constant_fqns()
+    if missing := sorted(set(names) - set(constants)):
+        raise BundleError(
+            f"{path.name} needs {missing[0]} (of {len(missing)} tensors), which the bundle's constants don't "
+            "hold; build the bundle again"
+        )
+    package.load_constants(
+        {name: constants[name] for name in names}, check_full_update=True, user_managed=True
+    )
+    return package
 
 
 @contextmanager

@@ -26,7 +26,8 @@ def load(
     Args:
         folder: the folder that holds `bundle.json`.
         target: which of the bundle's engines to execute: `cpu` is ONNX Runtime, `rtx:sm89` TensorRT for RTX
-            on a GPU of that compute capability, `tensorrt` TensorRT on the GPU that built them.
+            on a GPU of that compute capability, `tensorrt` TensorRT on the GPU that built them, `cuda:sm90`
+            mixdq's own kernels, likewise.
         device: where ONNX Runtime computes, `cpu` or `cuda`; of no meaning for other targets.
         threads: threads of one engine on the CPU; None for one a physical core.
 
@@ -63,6 +64,10 @@ def open_with(target: Target, device: OnnxDevice, threads: int | None) -> Opener
     """
     if target.backend is Backend.CPU:
         return OnnxOpener(device, threads)
+    if target.backend is Backend.CUDA:
+        from mixdq.runtime.cuda_engine import CudaOpener
+
+        return CudaOpener(target)
     # Not before it is needed: it is of no use on a machine without a GPU.
     from mixdq.runtime.tensorrt_engine import TensorRtOpener
 

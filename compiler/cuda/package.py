@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,32 @@ _OPTIONS: Mapping[str, Any] = {
     "aot_inductor.package_constants_in_so": False,
     # Small tensors, scales above all, would become numbers in the code.
     "always_keep_tensor_constants": True,
+    # What the compiled program does between kernels is done once, when its graph is recorded.
+    "aot_inductor.compile_wrapper_opt_level": "O0",
 }
 
 
-def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> Mapping[str, Tensor]:
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What came of a module.
+
+    Attributes:
+        constants: the tensors that the package needs when it is loaded, by its names for them; the module's
+            own.
+        outputs: what its outputs are like: tensors without values.
+    """
+
+    constants: Mapping[str, Tensor]
+    outputs: tuple[Tensor, ...]
+
+
+def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> Package:
     """Compiles a module for fixed sizes and writes the package.
 
     Args:
         module: in evaluation mode, on the device that it is compiled for.
         inputs: examples of its inputs, in the order of its parameters.
         path: the package to write, named `.pt2`.
-
-    Returns:
-        The tensors that the package needs when it is loaded, by its names for them; the module's own.
 
     Raises:
         GraphError: it can't be traced or compiled.
@@ -51,7 +65,10 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
             raise GraphError(f"torch could not compile {path.name}: {str(error)[:500]}") from error
     own = {**exported.state_dict, **exported.constants}
-    return {name: own[name] for name in needed_constants(path)}
+    outputs = exported.graph_module.graph.output_node().args[0]
+    return Package(
+        {name: own[name] for name in needed_constants(path)}, tuple(node.meta["val"] for node in outputs)
+    )
 
 
 def needed_constants(path: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixdq.compiler.cuda.fans import Fan
+from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half
 from mixdq.compiler.cuda.norms import GroupNorm, LayerNorm
 from mixdq.compiler.cuda.products import Int8Product, Product
@@ -64,18 +65,21 @@ class TransformerBlock(nn.Module):
     def forward(self, tokens: Tensor, text: Sequence[TextPair]) -> Tensor:
         """`[B, tokens, C]` to the same."""
         query, key, value = self.qkv(self.norm1(tokens))
-        tokens = self.out.of_half(self._attend(query, key, value), tokens)
+        tokens = self._attend(self.out, query, key, value, tokens)
         query = self.cross_q(self.cross_q.quantize(self.norm2(tokens)))
-        tokens = self.cross_out.of_half(self._attend(query, *text[self.text]), tokens)
+        tokens = self._attend(self.cross_out, query, *text[self.text], tokens)
         hidden: Tensor = self.shrink(self.gate(self.norm3(tokens)), tokens)
         return hidden
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        q, k, v = (part.reshape(*part.shape[:2], self.heads, -1) for part in (query, key, value))
-        mixed = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    def _attend(self, out: Product, query: Tensor, key: Tensor, value: Tensor, residual: Tensor) -> Tensor:
+        """Attention in the form that its projection takes, and the projection."""
+        mixed: Tensor = (
+            half_attention(query, key, value, self.heads)
+            if out.grid is None
+            else int8_attention(query, key, value, self.heads, out.grid.scale, out.grid.zero)
         )
-        return mixed.transpose(1, 2).flatten(-2)
+        tokens: Tensor = out(mixed, residual)
+        return tokens
 
 
 class Gate(nn.Module):

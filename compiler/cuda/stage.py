@@ -1,0 +1,155 @@
+"""The stage of a run that makes a component's packages; imports no torch before it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from dataclasses import dataclass as plain
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic.dataclasses import dataclass
+
+from mixdq.compiler.records import StageRecord
+from mixdq.compiler.stages import Made
+from mixdq.compiler.worker import Report
+from mixdq.configs.bundle import Component, EngineRecord, TensorSpec
+from mixdq.configs.documents import STRICT, parse
+from mixdq.configs.errors import BundleError, TargetError
+from mixdq.configs.gpu import find_gpu
+from mixdq.configs.target import Target
+from mixdq.export.source import SourceModel
+
+_FOLDER = "engines"
+_LEAST_CAPABILITY = 80
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class PackageRecord:
+    """A package of one resolution.
+
+    Attributes:
+        resolution: pixels; None for packages that serve every resolution.
+        path: relative to the bundle's folder.
+        weights: the file of its constants, likewise.
+        builder: torch and its version.
+        built_for: the name of the GPU.
+        inputs: the tensors to feed, in the package's order.
+        outputs: the tensors that come back, likewise.
+    """
+
+    resolution: int | None
+    path: str
+    weights: str
+    builder: str
+    built_for: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def find(cls, value: Any, resolution: int | None) -> Self:
+        """The record of one resolution in the value of a `make_packages` stage."""
+        records = [parse(cls, item, "a stage's record", BundleError) for item in value]
+        return next(record for record in records if record.resolution == resolution)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PackageOrder:
+    """What packages to build.
+
+    Attributes:
+        component: the network.
+        target: `cuda:sm90`.
+        sizes: resolutions that have packages of their own; None for one that serves all.
+        resolutions: all of the bundle's, in pixels.
+        batch: images at once.
+        source: the model.
+        root: the bundle's folder, which holds `layers.json`, `plan.yaml` and `ranges.json`.
+        with_ranges: whether there is a `ranges.json`.
+    """
+
+    component: Component
+    target: Target
+    sizes: tuple[int | None, ...]
+    resolutions: tuple[int, ...]
+    batch: int
+    source: SourceModel
+    root: Path
+    with_ranges: bool
+
+    def path(self, resolution: int | None) -> str:
+        """Where a package goes in the bundle: `engines/unet-512.cuda-sm90.pt2`."""
+        size = "" if resolution is None else f"-{resolution}"
+        return f"{_FOLDER}/{self.component}{size}.{self.target.slug}.pt2"
+
+    @property
+    def weights(self) -> str:
+        """Where the constants of all of them go."""
+        return f"{_FOLDER}/{self.component}.{self.target.slug}.weights"
+
+
+@plain(frozen=True, slots=True)
+class PackagePiece:
+    """What the bundle's entry of one package is put together from."""
+
+    component: Component
+    target: Target
+    resolution: int | None
+    stage: StageRecord
+
+    def record(self) -> EngineRecord:
+        """The bundle's entry."""
+        package = PackageRecord.find(self.stage.value, self.resolution)
+        files = {file.path: file for file in self.stage.files}
+        return EngineRecord(
+            component=self.component,
+            target=str(self.target),
+            resolution=self.resolution,
+            file=files[package.path],
+            weights=(files[package.weights],),
+            builder=package.builder,
+            built_for=package.built_for,
+            inputs=package.inputs,
+            outputs=package.outputs,
+        )
+
+
+def make_packages(report: Report, order: PackageOrder) -> Made:
+    """Compiles a component's packages on the GPU; the value is a list of `PackageRecord`."""
+    report("importing torch", 0, None)
+    from mixdq.compiler.cuda.build import build_packages
+
+    return build_packages(report, order, "cuda")
+
+
+def require_compiler(target: Target) -> None:
+    """Refuses a target that can't be compiled on this machine; imports nothing.
+
+    Raises:
+        TargetError: torch or Triton is missing, there is no GPU, or it is too old or another one.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise TargetError(
+            f"target {target} needs torch; install it with `pip install 'mixdq[compile]'`, in its build for "
+            "CUDA"
+        )
+    gpu = find_gpu()
+    if gpu is None:
+        raise TargetError(
+            f"target {target} compiles on the GPU that the engine will run on, and this machine has none "
+            "that its driver shows; run it on a machine with an NVIDIA GPU, or choose rtx:sm89 or cpu"
+        )
+    if gpu.sm < _LEAST_CAPABILITY:
+        raise TargetError(
+            f"target {target} needs a GPU of compute capability 8.0 or more, found {gpu.name} of "
+            f"{gpu.sm // 10}.{gpu.sm % 10}; choose rtx:sm{gpu.sm} or cpu"
+        )
+    if gpu.sm != target.sm:
+        raise TargetError(
+            f"target {target} compiles on the GPU that the engine will run on, found {gpu.name}; use "
+            f"--target cuda:sm{gpu.sm} here"
+        )
+    if importlib.util.find_spec("triton") is None:
+        raise TargetError(
+            f"target {target} needs Triton, which torch's build for CUDA brings along; install that build"
+        )
