@@ -49,8 +49,8 @@ async def _follow(planned: tuple[Planned, ...], send: Send, timer: Timer, start_
         tasks = []
         for one in planned:
             intended_s = start_s + one.at_s
-            if (left_s := intended_s - timer.now()) > 0:
-                await timer.sleep(left_s)
+            # Also where nothing is left: those before it have to be sent.
+            await timer.sleep(max(0.0, intended_s - timer.now()))
             tasks.append(group.create_task(_sample(one, intended_s, send, timer, start_s)))
     return [task.result() for task in tasks]
 

@@ -70,3 +70,21 @@ def test_clients_for_whom_there_is_no_request_send_none(virtual_loop: Loop) -> N
     schedule = Schedule("burst 4", 0.0, 4, _planned(0.0))
     (sample,) = _run(virtual_loop, schedule, _answering(virtual_loop, lambda _: 1.0))
     assert sample.latency_s == pytest.approx(1.0)
+
+
+def test_a_client_that_is_behind_still_sends_one_after_another(virtual_loop: Loop) -> None:
+    sent: list[int] = []
+
+    async def send(planned: Planned) -> Reply:
+        sent.append(planned.number)
+        return Reply(virtual_loop.time(), 200)
+
+    async def sleep(left_s: float) -> None:
+        if not left_s:
+            behind.append(list(sent))
+        await asyncio.sleep(left_s + (5.0 if left_s > 0.9 else 0.0))
+
+    behind: list[list[int]] = []
+    _run(virtual_loop, Schedule("poisson", 1.0, 0, _planned(0.0, 1.0, 1.1, 1.2)), send, sleep)
+    # When the fourth is due the third has not begun, the second has.
+    assert behind == [[0], [0, 1]]
