@@ -96,7 +96,7 @@ def _launch(query: Tensor, key: Tensor, value: Tensor, heads: int, tensors: list
         key.stride(1),
         value.stride(0),
         value.stride(1),
-        math.log2(math.e) / math.sqrt(width),
+        FACTOR=math.log2(math.e) / math.sqrt(width),
         HEADS=heads,
         WIDTH=width,
         TO_INT8=tensors[0] is not None,

@@ -26,7 +26,8 @@ def attention_kernel(
     key_row,
     value_image,
     value_row,
-    factor,
+    # A constant: Inductor would hand over a number as FP64, and all that it touches would become FP64.
+    FACTOR: tl.constexpr,
     HEADS: tl.constexpr,
     WIDTH: tl.constexpr,
     TO_INT8: tl.constexpr,
@@ -36,7 +37,7 @@ def attention_kernel(
 ):
     """One block of one head's queries against all keys: softmax(q k^T * scale) v, HEADS * WIDTH values a row.
 
-    `factor` is the scale times log2(e). Strides are those of images and rows; a head's values are adjacent.
+    FACTOR is the scale times log2(e). Strides are those of images and rows; a head's values are adjacent.
     """
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     image = tl.program_id(1) // HEADS
@@ -58,8 +59,8 @@ def attention_kernel(
         scores = tl.dot(q, tl.load(k_at, mask=n[None, :] < left, other=0.0))
         if not EVEN_KEYS:
             scores = tl.where(n[None, :] < left, scores, float("-inf"))
-        highest = tl.maximum(largest, tl.max(scores, 1) * factor)
-        shares = tl.math.exp2(scores * factor - highest[:, None])
+        highest = tl.maximum(largest, tl.max(scores, 1) * FACTOR)
+        shares = tl.math.exp2(scores * FACTOR - highest[:, None])
         shrink = tl.math.exp2(largest - highest)
         total = total * shrink + tl.sum(shares, 1)
         mixed = mixed * shrink[:, None]
