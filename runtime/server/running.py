@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 from starlette.types import ASGIApp
 
 from mixdq.configs.bundle import Bundle
@@ -82,6 +82,7 @@ class _Server:
     def __init__(
         self, engines: Engines, offer: Offer, settings: HttpSettings, listening: Listening, encoder: Encoder
     ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

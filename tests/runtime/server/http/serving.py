@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.message import Message
@@ -37,6 +37,7 @@ from mixdq.runtime.server.service import Service
 from mixdq.runtime.server.settings import HttpSettings
 from mixdq.runtime.server.status_api import RecentSizes
 from mixdq.runtime.server.supervisor import Patience
+from mixdq.runtime.work.job import Work
 from mixdq.runtime.work.null import NullWork
 
 Json = dict[str, Any]
@@ -203,6 +204,7 @@ def thread_server(
     settings: HttpSettings = SETTINGS,
     connections: ConnectionLimits = CONNECTIONS,
     objective_s: float = 30.0,
+    work: Callable[[Bundle], Work] | None = None,
 ) -> Iterator[Client]:
     """The application over grey pictures, in a thread of this process; its books are checked at the end."""
     with socket.socket() as listener, Encoder(2) as encoder:
@@ -210,12 +212,17 @@ def thread_server(
         listener.listen()
         ready, stop = threading.Event(), threading.Event()
 
+        def grey(bundle: Bundle) -> Work:
+            return NullWork(bundle.resolutions, pause_s)
+
+        open_work = work or grey
+
         def menu(bundle: Bundle, _: object) -> Menu:
             sizes = bundle.resolutions
             return make_menu(plain_points({s: s * 1e-3 for s in sizes}, {s: s / 24 for s in sizes}, 0.0))
 
         blueprint = Blueprint(
-            work=lambda folder, _: NullWork(Bundle.read(folder).resolutions, pause_s),
+            work=lambda folder, _: open_work(Bundle.read(folder)),
             menu=menu,
             policy=lambda menu: Static(menu.points[-1]),
             workers=1,
