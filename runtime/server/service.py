@@ -78,6 +78,9 @@ class Service:
         """
         assert self._state is State.LOADING, f"a service that is {self._state} does not start"
         generation = await self._open(self._folder)
+        if self._state is not State.LOADING:
+            generation.stop()
+            raise MachineError("the server was told to stop while it loaded its bundle")
         self._current, self._state = generation, State.READY
 
     def submit(self, order: Order) -> Ticket:

@@ -239,6 +239,20 @@ async def test_closing_stops_a_bundle_that_is_being_loaded(stage: Stage) -> None
         await reloading
 
 
+@pytest.mark.parametrize("drained", [True, False])
+async def test_a_stop_overtakes_a_start(stage: Stage, drained: bool) -> None:
+    starting = asyncio.create_task(stage.service.start())
+    await asyncio.sleep(0)
+    if drained:
+        assert await stage.service.drain(5)
+        stage.lives[0].ready()
+    else:
+        await stage.service.close()
+    with pytest.raises(MachineError, match="told to stop"):
+        await starting
+    assert stage.lives[0].over
+
+
 async def test_the_status_says_what_is_served_and_by_whom(stage: Stage) -> None:
     await stage.open(workers=2)
     stage.order(1, 2, 3)

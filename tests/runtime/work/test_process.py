@@ -48,6 +48,7 @@ class Heard:
 
 
 Start = Callable[[Path], Awaitable[Heard]]
+"""Starts a worker on a bundle."""
 
 
 @pytest.fixture
@@ -62,8 +63,7 @@ async def start() -> AsyncIterator[Start]:
     yield make
     for life in lives:
         life.work.kill()
-    while any(life.work.pid is not None for life in lives):
-        await asyncio.sleep(0.01)
+        await life.work.ended()
 
 
 def _job(number: int, *prompts: str) -> Job:
@@ -159,11 +159,20 @@ async def test_one_that_is_let_go_ends_by_itself_and_is_not_heard(start: Start, 
     await life.next()
     pid = life.pid
     life.work.stop()
-    while life.work.pid is not None:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(life.work.ended(), _SOON_S)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert life.says_nothing()
+
+
+async def test_lives_leave_no_descriptors_behind(start: Start, tiny_bundle: Path) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    for end in (ProcessWork.kill, ProcessWork.stop):
+        life = await start(tiny_bundle)
+        await life.next()
+        end(life.work)
+        await asyncio.wait_for(life.work.ended(), _SOON_S)
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 async def test_no_worker_outlives_its_server(tiny_bundle: Path) -> None:
