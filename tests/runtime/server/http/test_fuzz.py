@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from .serving import Client, ProcessServer
 
 _BUSY = (503, 504)
-_EXAMPLES = 60
+_EXAMPLES = 40
 _CHECKS = [
     content_type_conformance,
     negative_data_rejection,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mixdq.runtime import load
 
-from .serving import Client, ProcessServer, head, read_all, thread_server
+from .serving import Client, ProcessServer, head, read_all, thread_server, until
 
 
 def _picture(item: dict[str, str]) -> Image.Image:
@@ -156,14 +156,17 @@ def test_who_is_not_accepted_is_told_when_to_come_back(tiny_folder: Path) -> Non
 
 
 def test_prompts_are_logged_only_if_asked_for(server: ProcessServer, client: Client) -> None:
-    client.draw(prompt="a secret that no log may hold", size="16x16")
-    assert server.events("request")
+    answer = client.draw(prompt="a secret that no log may hold", size="16x16")
+    name = answer.headers["x-request-id"]
+    until(lambda: any(line["request_id"] == name for line in server.events("request")))
     assert not any("secret" in str(line) for line in server.log)
 
 
 def test_each_request_has_one_line_in_the_log(server: ProcessServer, client: Client) -> None:
     answer = client.draw(size="16x16")
     name = answer.headers["x-request-id"]
+    # It is written after the answer.
+    until(lambda: any(line["request_id"] == name for line in server.events("request")))
     (line,) = [line for line in server.events("request") if line["request_id"] == name]
     assert (line["path"], line["status"], line["made"]) == ("/v1/images/generations", 200, "16x16")
 
