@@ -21,6 +21,7 @@ def memory_need_mib(weight_bytes: int, profiles: int = 1) -> float:
     | FP16, 728 M | 1,456,020,736 | 3895 | 3999 |
     | INT8, 2568 M (SDXL-Turbo) | 2,575,260,928 | 5273 to 5654 | 5921 |
     | INT8, SDXL-Turbo, 3 profiles | 2,575,260,928 | 6039 | 6521 |
+    | INT4, 2568 M (SDXL-Turbo) | about 1.30 G | 2931 to 3295 | 3732 |
     | FP16, 2568 M (SDXL-Turbo) | 5,136,312,832 | 9940 | 10317 |
 
     The builder holds one copy of all weights and, while it collects them for the engine, parts of a second.
