@@ -225,8 +225,9 @@ def serve(
     from mixdq.runtime.server.auth import read_keys
     from mixdq.runtime.server.connections import ConnectionLimits
     from mixdq.runtime.server.engines import Engines
+    from mixdq.runtime.server.listening import Listening
     from mixdq.runtime.server.offer import Offer
-    from mixdq.runtime.server.running import Listening, run_server
+    from mixdq.runtime.server.running import run_server
     from mixdq.runtime.server.settings import HttpSettings
     from mixdq.runtime.simulate.experiment import Tuning
 

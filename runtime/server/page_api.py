@@ -13,6 +13,7 @@ from mixdq.runtime.server.errors import ApiError
 
 _FOLDER = "page"
 _INDEX = "index.html"
+_METHODS = ["GET", "HEAD"]
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -35,11 +36,11 @@ def page_router() -> APIRouter:
     """The page at `/`, its files under `/page/`; only files that are there, so no path leads elsewhere."""
     router, known = APIRouter(include_in_schema=False), _read()
 
-    @router.get("/")
+    @router.api_route("/", methods=_METHODS)
     async def index() -> Response:
         return known[_INDEX].response()
 
-    @router.get("/page/{name}")
+    @router.api_route("/page/{name}", methods=_METHODS)
     async def page_file(name: str) -> Response:
         if name not in known:
             raise ApiError(404, f"the page has no file {name}", code="not_found")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import structlog
 import uvicorn
@@ -20,13 +17,14 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from starlette.types import ASGIApp
 
 from mixdq.configs.bundle import Bundle
-from mixdq.configs.errors import MachineError, MixdqError
+from mixdq.configs.errors import MixdqError
 from mixdq.runtime.policy.points import Menu
 from mixdq.runtime.server.app import create_app
 from mixdq.runtime.server.connections import ConnectionLimits, protocol_of
 from mixdq.runtime.server.encode import Encoder
 from mixdq.runtime.server.engines import Engines
 from mixdq.runtime.server.lifecycle import serve_until_signal
+from mixdq.runtime.server.listening import BACKLOG, Listening, allow_descriptors, bind
 from mixdq.runtime.server.logs import LogObserver, configure_logs
 from mixdq.runtime.server.metrics import ServiceMetrics, StatusCollector
 from mixdq.runtime.server.offer import Offer
@@ -34,27 +32,8 @@ from mixdq.runtime.server.service import Service
 from mixdq.runtime.server.settings import HttpSettings
 from mixdq.runtime.server.status_api import RecentSizes
 
-_BACKLOG = 2048
 _LAST_ANSWERS_S = 5
 """For answers that are being sent when everything that was accepted is made."""
-_OTHER_DESCRIPTORS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Where and how.
-
-    Attributes:
-        host: an address of this machine.
-        port: 0 for any that is free.
-        connections: their limits.
-        drain_s: to finish what was accepted when the server is told to stop.
-    """
-
-    host: str
-    port: int
-    connections: ConnectionLimits
-    drain_s: float
 
 
 def run_server(
@@ -68,8 +47,8 @@ def run_server(
         MixdqError: what was asked for can't be served; says why.
     """
     offer.rehearse(Bundle.read(engines.folder))
-    _allow_descriptors(listening.connections.count)
-    with _bind(listening.host, listening.port) as listener, Encoder(os.cpu_count() or 1) as encoder:
+    allow_descriptors(listening.connections.count)
+    with bind(listening.host, listening.port) as listener, Encoder(os.cpu_count() or 1) as encoder:
         configure_logs(sys.stderr, log_level)
         server = _Server(engines, offer, settings, listening, encoder)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -163,7 +142,7 @@ def http_config(app: ASGIApp, connections: ConnectionLimits) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )
 
@@ -177,55 +156,9 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        MachineError: the address is not this machine's, or the port is taken.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise MachineError(f"{host} is no address to listen on: {error.strerror or error}") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        fix = (
-            "choose another one with --port"
-            if error.errno == errno.EADDRINUSE
-            else "choose another --host or --port"
-        )
-        raise MachineError(f"can't listen on {host}, port {port}: {error.strerror}; {fix}") from error
-    return listener
-
-
 def _times(menu: Menu) -> dict[int, float]:
     """Milliseconds of one picture by resolution."""
     return {size: round(1e3 * menu.find(size).typical_s[0], 1) for size in menu.resolutions}
-
-
-def _allow_descriptors(connections: int) -> None:
-    """Lets the process have as many open files as it needs.
-
-    Raises:
-        MachineError: the system does not allow so many.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _OTHER_DESCRIPTORS
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise MachineError(
-            f"{connections} connections need {wanted} open files, and the system allows {hard}: raise "
-            "`ulimit -n`, or pass a smaller --most-connections"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -136,7 +136,6 @@ class ImagesResponse(BaseModel):
     data: list[ImageObject]
     size: str | None = Field(description="Of all pictures; null if they differ.")
     output_format: PictureFormat
-    background: Literal["opaque"] = "opaque"
     timings: AnswerTimings
 
 

@@ -100,6 +100,11 @@ def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
         assert client.get(link.decode()).status == 200
 
 
+def test_the_pages_headers_can_be_asked_for_alone(client: Client) -> None:
+    answer = client.send("HEAD", "/", None, {})
+    assert (answer.status, answer.content) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("app.js", "text/javascript"), ("style.css", "text/css"), ("icon.svg", "image/svg+xml")],
