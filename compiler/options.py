@@ -109,7 +109,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="cpu, tensorrt, or rtx:sm75, sm80, sm86, sm89, sm120; repeat it. (default: cpu)",
+        help="cpu, tensorrt, or rtx:sm75, sm80, sm86, sm89, sm120, sm121; repeat it. (default: cpu)",
         rich_help_panel=_ENGINES,
     ),
 ]

@@ -21,7 +21,7 @@ def forms(
         "forms.json"
     ),
     target: Annotated[
-        str, typer.Option(help="Whose quantizer is simulated: tensorrt, or rtx:sm75 to sm120.")
+        str, typer.Option(help="Whose quantizer is simulated: tensorrt, or rtx:sm75 to sm121.")
     ] = "rtx:sm89",
     prompts: Annotated[Path | None, typer.Option(help="One a line. (default: the preset's)")] = None,
     prompt_count: Annotated[int, typer.Option(help="How many of them; at least 32.")] = 32,
