@@ -113,7 +113,11 @@ class Generation:
             self._arm()
             await self._opened
             self._menu = self._blueprint.menu(self.bundle, [post.ready for post in self.posts if post.ready])
-            self._dispatcher = self._make_dispatcher(self._menu)
+            self._dispatcher = dispatcher = self._make_dispatcher(self._menu)
+            for post in self.posts:
+                # It may have been lost since the last one got ready.
+                if post.phase is not Phase.READY:
+                    dispatcher.lose(dispatcher.workers[post.number], post.supervisor.due_s)
         except BaseException:
             self.stop()
             raise

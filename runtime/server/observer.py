@@ -40,7 +40,10 @@ class Observer(Protocol):
         """A worker made so many pictures together."""
 
     def worker_changed(self, number: int, phase: Phase, reason: str | None) -> None:
-        """A worker is in another phase; the reason, if it was lost."""
+        """A worker's life began, got ready or ended; the reason why it was lost last, if it ever was.
+
+        That it begins and ends batches is said by `batch` alone.
+        """
 
 
 class Observers:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,8 +14,9 @@ from mixdq.configs.errors import BundleError, MachineError
 from mixdq.runtime.policy.request import Outcome
 from mixdq.runtime.server.orders import NotServingError, PoisonError, UnmakeableError
 from mixdq.runtime.server.supervisor import Phase
+from mixdq.runtime.work.job import Event
 
-from .conftest import Stage, error_of
+from .conftest import HandWork, Stage, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +166,20 @@ async def test_a_worker_that_does_not_get_ready_again_is_killed(stage: Stage) ->
     assert stage.service.status().is_ready
 
 
+async def test_a_system_that_starts_no_process_is_asked_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.open()
+    stage.lives[0].lose()
+    with monkeypatch.context() as patch:
+        patch.setattr(HandWork, "start", _no_process)
+        stage.wait(1.0)
+    assert "Resource temporarily unavailable" in (stage.service.status().workers[0].reason or "")
+    stage.wait(2.0)
+    stage.lives[2].ready()
+    assert stage.service.status().is_ready
+
+
 async def test_a_picture_that_can_not_be_made_ends_alone(stage: Stage) -> None:
     await stage.open()
     stage.order(0)
@@ -201,6 +219,23 @@ async def test_a_service_whose_worker_can_not_load_does_not_start(
     assert all(life.over for life in stage.lives)
 
 
+async def test_a_worker_that_is_lost_as_the_service_starts_is_given_nothing(stage: Stage) -> None:
+    stage.blueprint = replace(stage.blueprint, workers=2)
+    starting = asyncio.create_task(stage.service.start())
+    await asyncio.sleep(0)
+    for life in stage.lives:
+        life.ready()
+    stage.lives[0].lose()
+    await starting
+    ticket = stage.order(1)
+    assert stage.lives[0].jobs == []
+    stage.lives[1].make()
+    await ticket.pictures
+    stage.wait(1.0)
+    stage.lives[2].ready()
+    assert [worker.phase for worker in stage.service.status().workers] == [Phase.READY, Phase.READY]
+
+
 async def test_loading_has_its_time(stage: Stage) -> None:
     starting = asyncio.create_task(stage.service.start())
     await asyncio.sleep(0)
@@ -209,3 +244,7 @@ async def test_loading_has_its_time(stage: Stage) -> None:
     stage.lives[0].lose()
     with pytest.raises(MachineError, match="it was not ready after 50 s"):
         await starting
+
+
+def _no_process(self: HandWork, listen: Callable[[Event], None]) -> None:
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
