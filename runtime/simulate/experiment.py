@@ -25,7 +25,7 @@ class Tuning:
     """The figures that policies take.
 
     Attributes:
-        bounds: of `thresholds`.
+        bounds: of `thresholds`, one fewer than resolutions; the last ones go where some are dominated.
         hysteresis: of `thresholds`.
         refusal_cost: of `deadline`, in utilities.
         late_risk: of `deadline`.
@@ -55,7 +55,9 @@ def parse_policy(word: str, setup: Setup, tuning: Tuning) -> Policy:
             problem = Problem(menu, setup.objective_s, setup.workers, tuning.refusal_cost)
             return Deadline(problem, tuning.late_risk, tuning.switch_share)
         case ["thresholds"]:
-            return Thresholds(menu.points, tuning.bounds, tuning.hysteresis)
+            # A resolution that is dominated needs no bound; which ones are may depend on measured times.
+            bounds = tuning.bounds[: max(0, len(tuning.bounds) - len(menu.dominated))]
+            return Thresholds(menu.points, bounds, tuning.hysteresis)
         case ["objective"]:
             p95_ms = {point.resolution: 1e3 * _p95_s(point) for point in menu.points}
             return Static(menu.find(best_resolution_for_objective(p95_ms, 1e3 * setup.objective_s)))

@@ -22,6 +22,11 @@ CORE_ONLY = (
     "skimage",
     "torchmetrics",
     "polygraphy",
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "structlog",
+    "prometheus_client",
 )
 
 
@@ -32,6 +37,8 @@ CORE_ONLY = (
         ("compiler", ("layers", "owner/name"), "huggingface_hub", "compile"),
         ("compiler", ("inspect", "graph.onnx"), "onnx_ir", "compile"),
         ("eval", ("demo", "--out", "out"), "skimage", "eval"),
+        ("eval", ("load", "http://127.0.0.1:9", "--rate", "1"), "aiohttp", "eval"),
+        ("runtime", (".",), "fastapi", "serve"),
     ],
 )
 def test_a_missing_library_is_one_line_that_names_its_extra(

@@ -30,6 +30,16 @@ def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return ended.value.code
 
 
+def test_a_dominated_resolution_takes_the_last_threshold_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = [word.replace("1024=1", "1024=0.8") for word in SERVED]
+    words = ["--rate", "3", "--policy", "thresholds", "--requests", "100"]
+    assert _run(monkeypatch, *worse, *words) == 0
+    assert "thresholds 2 " in capsys.readouterr().out
+    assert _run(monkeypatch, *SERVED, *words, "--threshold", "2") == EXIT_BAD_INPUT
+
+
 def test_rows_come_as_a_table_and_in_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
