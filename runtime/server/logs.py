@@ -143,10 +143,11 @@ class LogObserver:
         self._log.debug("batch", resolution=resolution, pictures=size, ms=round(1e3 * service_s, 2))
 
     def worker_changed(self, number: int, phase: Phase, reason: str | None) -> None:
-        """A line for each phase; those of every batch are for those who look closely."""
-        bad, usual = phase in (Phase.LOST, Phase.ENDING), phase in (Phase.READY, Phase.BUSY)
-        say = self._log.warning if bad else self._log.debug if usual else self._log.info
-        say("worker", number=number, phase=phase.value, **({"reason": reason} if reason else {}))
+        """A line for each, a warning with the reason if it was lost."""
+        if phase in (Phase.LOST, Phase.ENDING):
+            self._log.warning("worker", number=number, phase=phase.value, reason=reason)
+        else:
+            self._log.info("worker", number=number, phase=phase.value)
 
 
 def _route(scope: Scope) -> str:
