@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from mixdq.configs.capability import check_realization, find_capability, shipped_capabilities
 from mixdq.configs.errors import TargetError
+from mixdq.configs.gpu import find_gpu
 from mixdq.configs.layers import LayerName
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import Precision
@@ -142,6 +143,8 @@ class Target:
         """
         check_realization(plan, str(self))
         if plan.realization is not None:
+            if self.backend is Backend.TENSORRT:
+                _check_gpu(plan.realization.target)
             return
         refused: list[LayerName] = [name for name, bits in plan.layers.items() if not self.holds(bits)]
         if refused:
@@ -151,3 +154,13 @@ class Target:
                 "choose --activation-bits 8 or 16, change these layers in the plan, or make it legal for the "
                 "target's own forms (`mixdq-compile legalize`)"
             )
+
+
+def _check_gpu(legal_for: str) -> None:
+    """Refuses a plan that is legal on other GPUs than this machine's, which TensorRT builds for."""
+    gpu = find_gpu()
+    if gpu is not None and find_capability(legal_for).sm != gpu.sm:
+        raise TargetError(
+            f"the plan was made legal for {legal_for}, and TensorRT builds for this machine's {gpu.name}, an "
+            f"sm{gpu.sm}; run `mixdq-compile legalize --target tensorrt:sm{gpu.sm}` on the plan it came from"
+        )

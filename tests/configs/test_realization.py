@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from mixdq.configs import target as targets
 from mixdq.configs.capability import check_realization
 from mixdq.configs.errors import PlanError, TargetError
 from mixdq.configs.form import Form
+from mixdq.configs.gpu import Gpu
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.plan import PrecisionPlan, Realization, uniform_plan
 from mixdq.configs.precision import Precision
+from mixdq.configs.target import Target
 
 _W8A8 = Form.parse("int8:channel/int8")
 
@@ -57,6 +60,20 @@ def test_a_plan_that_is_legal_for_one_target_is_refused_for_another(table: Layer
         with pytest.raises(TargetError, match=f"made legal for rtx:sm89, not for {target}: .*legalize"):
             _realized(table).check_target(target)
     assert LayerName("conv_in") in _plan(table).layers
+
+
+def test_a_plan_that_is_legal_on_another_gpu_is_refused_where_tensorrt_would_build(
+    table: LayerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _realized(table, "tensorrt:sm90")
+    machine: list[Gpu | None] = [None]
+    monkeypatch.setattr(targets, "find_gpu", lambda: machine[0])
+    Target.parse("tensorrt").check(plan)
+    machine[0] = Gpu("NVIDIA H200", 90)
+    Target.parse("tensorrt").check(plan)
+    machine[0] = Gpu("NVIDIA L40", 89)
+    with pytest.raises(TargetError, match="legal for tensorrt:sm90, .* NVIDIA L40, an sm89; .*tensorrt:sm89"):
+        Target.parse("tensorrt").check(plan)
 
 
 def test_a_plan_in_forms_that_are_not_written_yet_is_refused(table: LayerTable) -> None:
