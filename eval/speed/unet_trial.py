@@ -10,6 +10,8 @@ import csv
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +58,7 @@ def main(
     batch: Annotated[int, typer.Option("--batch")] = 1,
     model: Annotated[str, typer.Option("--model")] = "sdxl-turbo",
     device: Annotated[str, typer.Option("--device", help="cuda; cpu to try this program.")] = "cuda",
+    patience: Annotated[float, typer.Option("--patience", help="Seconds to wait for compilers.")] = 3600.0,
     profile: Annotated[bool, typer.Option("--profile", help="Times of kernels as well.")] = False,
 ) -> None:
     """Times the UNet in every way at every resolution, and writes `unet.csv` and `machine.json`."""
@@ -67,7 +70,7 @@ def main(
     names = [(one, size) for one in way or ALL_WAYS for size in resolution]
     with (out / "log.txt").open("w") as log:
         children = [_start(name, size, batch, model, device, work, profile, log) for name, size in names]
-        rows = list(_measure(children))
+        rows = _measure(children, patience)
     _write(out, rows)
 
 
@@ -85,9 +88,23 @@ def _start(
     return _Child(f"{way} {resolution}", process)
 
 
-def _measure(children: Sequence[_Child]) -> list[dict[str, object]]:
-    """Waits until all are compiled, and has one after another timed."""
-    ready = [child for child in children if _said(child, "compiled")]
+def _measure(children: Sequence[_Child], patience_s: float) -> list[dict[str, object]]:
+    """Waits until all are compiled, or as long as it may, and has one after another timed."""
+    found: dict[str, dict[str, object] | None] = {}
+    waiting = [
+        threading.Thread(target=lambda one=child: found.update({one.title: one.read()})) for child in children
+    ]
+    until = time.monotonic() + patience_s
+    for thread in waiting:
+        thread.daemon = True
+        thread.start()
+    for thread in waiting:
+        thread.join(max(0.0, until - time.monotonic()))
+    ready = [child for child in children if found.get(child.title) is not None]
+    for child in children:
+        print(f"{child.title}: {found.get(child.title, 'not compiled in time')}", flush=True)
+        if child not in ready:
+            child.process.kill()
     rows = []
     for child in ready:
         child.go()
@@ -96,12 +113,6 @@ def _measure(children: Sequence[_Child]) -> list[dict[str, object]]:
             print(json.dumps(row), flush=True)
         child.process.wait()
     return rows
-
-
-def _said(child: _Child, what: str) -> bool:
-    found = child.read()
-    print(f"{child.title}: {found if found is not None else 'FAILED, see log.txt'}", flush=True)
-    return found is not None and what in found
 
 
 def _write(out: Path, rows: Sequence[dict[str, object]]) -> None:

@@ -1,0 +1,70 @@
+"""Packages: code without constants, which several of them share where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch._inductor.config
+from torch import Tensor, nn
+
+from mixdq.compiler.cuda.constants import write_constants
+from mixdq.compiler.cuda.package import compile_package, needed_constants
+from mixdq.configs.errors import BundleError, GraphError
+from mixdq.runtime.cuda_engine import load_package
+from mixdq.runtime.mapped_constants import map_constants
+
+
+class Scaled(nn.Module):
+    """A product and a scale of one value, which a compiler would rather write into its code."""
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.arange(8.0).reshape(2, 4))
+        self.register_buffer("scale", torch.tensor([0.5]))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows @ self.weight.T * self.scale
+
+
+class Branching(nn.Module):
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows if rows.sum() > 0 else -rows
+
+
+@pytest.fixture(autouse=True)
+def _few_headers() -> Iterator[None]:
+    """Headers that are compiled ahead help with a second package only."""
+    with torch._inductor.config.patch({"aot_inductor.precompile_headers": False}):
+        yield
+
+
+def test_a_package_holds_code_and_computes_on_the_constants_that_it_is_given(tmp_path: Path) -> None:
+    path, module = tmp_path / "scaled.pt2", Scaled().eval()
+    package = compile_package(module, (torch.ones(3, 4),), path)
+    assert needed_constants(path) == ("scale", "weight")
+    assert package.constants["weight"].data_ptr() == module.weight.data_ptr()
+    assert [tuple(output.shape) for output in package.outputs] == [(3, 2)]
+    write_constants(tmp_path / "scaled.weights", package.constants)
+
+    constants = map_constants(torch, [tmp_path / "scaled.weights"], "cpu")
+    loaded = load_package(torch, path, constants)
+    rows = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(loaded.loader.boxed_run([rows])[0], module(rows))
+    # The constants are the caller's, not copies of them, and none became a number in the code.
+    constants["scale"].fill_(2.0)
+    assert torch.allclose(loaded.loader.boxed_run([rows])[0], 4 * module(rows))
+
+    with pytest.raises(BundleError, match=r"needs weight .of 1 tensors."):
+        load_package(torch, path, {"scale": constants["scale"]})
+
+
+def test_what_torch_can_not_trace_is_said_and_nothing_written(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=r"could not compile branching\.pt2"):
+        compile_package(Branching().eval(), (torch.ones(3),), tmp_path / "branching.pt2")
+    assert list(tmp_path.iterdir()) == []
