@@ -8,17 +8,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from time import perf_counter
 from typing import Any
 
+from mixdq.compiler.tune.kernel_owners import QUANTIZE_OPS, KernelOwners
+from mixdq.compiler.tune.ort_profile import KERNEL, kernels_by_run, recording_us
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.target import ORT_DISABLED_OPTIMIZERS, ORT_EXACT_PRODUCTS, ORT_NO_SPINNING
 from mixdq.eval.speed.bundle_subject import BundleSubject
-from mixdq.eval.speed.kernel_owners import QUANTIZE_OPS, KernelOwners
 from mixdq.eval.speed.subject import Case, Subject
 from mixdq.eval.timing import Spread, noise_for
 
@@ -26,8 +26,6 @@ PROFILE = "onnxruntime profile"
 LAYERS, QUANTIZE, REST = "layers", "quantize", "rest"
 PROFILER, UNPROFILED = "profiler", "unprofiled run"
 _ERRORS_ONLY = 3
-_KERNEL = "_kernel_time"
-_IDLE_OP = "Shape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +94,6 @@ def measure_kernels(report: Report, case: Case, warmup: int, repeats: int) -> Ke
     return _summed(runs, table, plain_us[warmup:])
 
 
-def kernels_by_run(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The kernels' events of a profile, run by run."""
-    kernels = [event for event in events if event["cat"] == "Node" and event["name"].endswith(_KERNEL)]
-    spans = [(event["ts"], event["ts"] + event["dur"]) for event in events if event["name"] == "model_run"]
-    return [[event for event in kernels if start <= event["ts"] <= end] for start, end in sorted(spans)]
-
-
-def recording_us(kernels: Sequence[Mapping[str, Any]]) -> float:
-    """Microseconds of every kernel of a run that are the profiler's own.
-
-    ONNX Runtime puts a kernel's record together before it stops the clock. What that takes is what it shows
-    for kernels that do nothing but read a shape: the mean of the middle half of them, as others run between.
-    """
-    idle: list[float] = sorted(event["dur"] for event in kernels if event["args"]["op_name"] == _IDLE_OP)
-    if not idle:
-        return float(min((event["dur"] for event in kernels), default=0.0))
-    return mean(idle[len(idle) // 4 : len(idle) - len(idle) // 4])
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """One run's microseconds, by layer, by kind of what remains, by class."""
@@ -132,7 +111,7 @@ class _Run:
         for event in kernels:
             kind, spent = event["args"]["op_name"], max(event["dur"] - recording, 0.0)
             classes[PROFILER] += event["dur"] - spent
-            found = owners(event["name"].removesuffix(_KERNEL), kind)
+            found = owners(event["name"].removesuffix(KERNEL), kind)
             for layer in found:
                 layers[layer] += spent / len(found)
             if not found:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mixdq.compiler.tune.ort_profile import kernels_by_run, recording_us
 from mixdq.configs.layers import LayerTable
 from mixdq.eval.speed.bundle_subject import BundleSubject
 from mixdq.eval.speed.kernel_run import (
@@ -12,9 +13,7 @@ from mixdq.eval.speed.kernel_run import (
     PROFILER,
     QUANTIZE,
     REST,
-    kernels_by_run,
     measure_kernels,
-    recording_us,
 )
 from mixdq.eval.speed.subject import Case, Drawing
 

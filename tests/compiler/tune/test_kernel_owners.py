@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from onnx.parser import parse_model
 
+from mixdq.compiler.tune.kernel_owners import KernelOwners
 from mixdq.configs.layers import LayerName
-from mixdq.eval.speed.kernel_owners import KernelOwners
 
 # Two linear layers read one quantized pair, which is named after the first; `a` has a bias, and `conv` is a
 # layer whose convolution ONNX Runtime renames after its output.
