@@ -10,14 +10,14 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Entry, unet_shapes
+from mixdq.compiler.cuda.kernels.shapes import FORMS, RESOLUTIONS, Entry, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Tile, TileTable, shipped_table
 from mixdq.compiler.cuda.kernels.timing import Time, operands, shape_of, time_half, time_launches
 from mixdq.configs.files import write_text
@@ -33,7 +33,7 @@ class Row:
         work: its shape, in words.
         count: how often the UNet does it.
         tile: how the kernel divides it.
-        integer: microseconds of the INT8 kernel: dequantization, bias, residual and gate are inside.
+        kernel: microseconds of our kernel: dequantization, bias, residual and gate are inside.
         half: microseconds of FP16: product and bias.
         tera: 10^12 operations of one launch.
     """
@@ -43,7 +43,7 @@ class Row:
     work: str
     count: int
     tile: Tile
-    integer: Time
+    kernel: Time
     half: Time
     tera: float
 
@@ -64,11 +64,11 @@ def report(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row.resolution == resolution]
         lines += [
             f"\n{resolution} pixels\n",
-            "| operator | shape | count | INT8 us | FP16 us | ratio | TOPS | tile |",
+            "| operator | shape | count | kernel us | FP16 us | ratio | TOPS | tile |",
         ]
         lines.append("|---|---|---:|---:|---:|---:|---:|---|")
         lines += [_line(row) for row in mine]
-        integer = sum(row.count * row.integer.median for row in mine) / 1000
+        integer = sum(row.count * row.kernel.median for row in mine) / 1000
         half = sum(row.count * row.half.median for row in mine) / 1000
         lines.append(f"| all | | | {integer:.2f} ms | {half:.2f} ms | {half / integer:.2f} | | |")
     return "\n".join(lines)
@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints the table, writes the figures."""
     parser = argparse.ArgumentParser(prog="mixdq.compiler.cuda.kernels.benchmark", description=__doc__)
     parser.add_argument("--table", type=Path, help="tiles to use (default: those that ship for this GPU)")
+    parser.add_argument("--form", choices=FORMS, default=FORMS[0], help="what the layers compute with")
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--batch", type=int, default=1, help="images a call")
     parser.add_argument("--resolution", type=int, action="append", help="pixels; repeat it")
@@ -87,12 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [
         measure(entry, resolution, asked.batch, table)
         for resolution in asked.resolution or RESOLUTIONS
-        for entry in unet_shapes(resolution)
+        for entry in entries_of(asked.form, resolution)
     ]
     print(report(rows))
     if asked.json:
-        document = {**_machine(gpu), "batch": asked.batch, "rows": [asdict(row) for row in rows]}
-        write_text(asked.json, json.dumps(document, indent=1) + "\n")
+        write_text(asked.json, _document({**_machine(gpu), "batch": asked.batch}, rows))
     return 0
 
 
@@ -100,11 +100,17 @@ def _line(row: Row) -> str:
     tile = row.tile
     split = f" /{tile.splits}" if tile.splits > 1 else ""
     form = f"{tile.block_m}x{tile.block_n}x{tile.block_k} w{tile.warps} s{tile.stages}{split}"
-    integer, half = row.integer.median, row.half.median
+    integer, half = row.kernel.median, row.half.median
     return (
         f"| {row.operator} | {row.work} | {row.count} | {integer:.1f} | {half:.1f} | {half / integer:.2f} "
         f"| {row.tera / integer * 1e6:.0f} | {form} |"
     )
+
+
+def _document(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """JSON, a line a shape."""
+    lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
+    return f'{json.dumps(facts)[:-1]}, "rows": [\n{lines}\n]}}\n'
 
 
 def _machine(gpu: str) -> dict[str, Any]:

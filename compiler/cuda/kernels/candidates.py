@@ -48,6 +48,16 @@ _GEGLU = (
     (128, 128, 128, 8, 4),
     (256, 64, 128, 8, 3),
 )
+_WEIGHT_ONLY = (
+    (64, 64, 128, 4, 3),
+    (64, 64, 128, 4, 4),
+    (64, 128, 128, 8, 3),
+    (128, 64, 128, 4, 2),
+    (128, 64, 128, 4, 3),
+    (128, 128, 128, 8, 2),
+    (256, 64, 128, 4, 2),
+    (256, 128, 128, 8, 2),
+)
 _CONVOLUTION = (
     (64, 64, 128, 4, 4),
     (64, 128, 128, 4, 3),
@@ -64,12 +74,21 @@ _SPLIT = (
     (128, 128, 128, 4, 3),
 )
 
+_CHOICES = {
+    "int8_geglu": _GEGLU,
+    "int8_conv2d": _CONVOLUTION,
+    "w8a16_linear": _WEIGHT_ONLY,
+    "w4a16_linear": _WEIGHT_ONLY,
+}
+
 
 def candidates(shape: Shape) -> tuple[Tile, ...]:
     """The tiles worth timing for a shape."""
-    choice = {"int8_geglu": _GEGLU, "int8_conv2d": _CONVOLUTION}.get(shape.operator, _LINEAR)
+    choice = _CHOICES.get(shape.operator, _LINEAR)
     tiles = [Tile(*numbers) for numbers in choice]
     found = [tile for tile in tiles if _fits(shape, tile) and _fills(shape, tile)]
+    if shape.operator in ("w8a16_linear", "w4a16_linear"):
+        return tuple(found)
     found += [replace(tile, early=True) for tile in found if tile.block_m * tile.block_n <= _SMALL]
     if shape.operator in ("int8_linear", "int8_conv2d") and shape.k > _LONGEST_UNSPLIT:
         found += [tile for tile in _splits(shape) if _fits(shape, tile)]
@@ -92,8 +111,9 @@ def _programs(shape: Shape, tile: Tile) -> int:
 
 
 def _fits(shape: Shape, tile: Tile) -> bool:
+    rows = tile.block_m * (2 if shape.operator in ("w8a16_linear", "w4a16_linear") else 1)
     columns = tile.block_n * (2 if shape.operator == "int8_geglu" else 1)
-    return (tile.block_m + columns) * tile.block_k * tile.stages <= _SHARED_BYTES
+    return (rows + columns) * tile.block_k * tile.stages <= _SHARED_BYTES
 
 
 def _fills(shape: Shape, tile: Tile) -> bool:

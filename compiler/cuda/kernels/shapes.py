@@ -7,10 +7,13 @@ Layers of a single row (the embeddings) and `conv_in`, `conv_out` are left out: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RESOLUTIONS = (512, 768, 1024)
 """Pixels of a side."""
+
+FORMS = ("int8", "w8a16", "w4a16")
+"""INT8 weights and activations; or INT8 or four-bit weights, with FP16 activations."""
 
 _LATENT = 8
 _TOKENS = 77
@@ -97,6 +100,17 @@ def unet_shapes(resolution: int) -> tuple[Entry, ...]:
         Entry("int8_text_linear", Linear(_TOKENS, 10 * 2 * 640 + 60 * 2 * 1280, 2048), 1),
         *_shortcuts(side),
         *_convolutions(side),
+    )
+
+
+def entries_of(form: str, resolution: int) -> tuple[Entry, ...]:
+    """The shapes of one of `FORMS`: all layers, or linear ones whose weights alone are quantized."""
+    if form == FORMS[0]:
+        return unet_shapes(resolution)
+    return tuple(
+        replace(entry, operator=f"{form}_linear")
+        for entry in unet_shapes(resolution)
+        if isinstance(entry.work, Linear) and entry.work.k % 128 == 0
     )
 
 

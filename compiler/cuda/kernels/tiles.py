@@ -157,6 +157,8 @@ def default_tile(shape: Shape) -> Tile:
     """A tile by rule: the largest of which there are enough to occupy a GPU's multiprocessors."""
     if shape.operator == "int8_attention":
         return _attention_tile(shape)
+    if shape.operator in ("w8a16_linear", "w4a16_linear"):
+        return _weight_only_tile(shape)
     block_k = 128 if shape.k % 128 == 0 else 64
     for block_m, block_n, warps in ((128, 128, 8), (128, 64, 4), (64, 64, 4)):
         if math.ceil(shape.m / block_m) * math.ceil(shape.n / block_n) >= _EVEN_MULTIPROCESSORS:
@@ -169,6 +171,14 @@ def _attention_tile(shape: Shape) -> Tile:
     if shape.k <= 128:
         return Tile(64, 128 if shape.m <= 512 else 64, 64, 4, 2)
     return Tile(64, 64, 64, 4, 3)
+
+
+def _weight_only_tile(shape: Shape) -> Tile:
+    """Weights are the product's first operand, whose blocks Hopper's instructions take by 64 rows."""
+    block_k = 128 if shape.k % 128 == 0 else 64
+    if math.ceil(shape.m / 128) * math.ceil(shape.n / 64) >= _EVEN_MULTIPROCESSORS:
+        return Tile(128, 64, block_k, 4, 2)
+    return Tile(64, 64, block_k, 4, 3)
 
 
 @cache

@@ -17,8 +17,10 @@ from torch.nn import functional
 from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_window_sums
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu
 from mixdq.compiler.cuda.kernels.linear import Work, int8_linear, int8_text_linear, launch_sums
+from mixdq.compiler.cuda.kernels.packing import BLOCK
 from mixdq.compiler.cuda.kernels.shapes import Convolution, Entry, Linear
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
+from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
 
 # Twice the 50 to 60 MB of a Hopper GPU's cache.
 _FLUSHING_BYTES = 112 * 2**20
@@ -91,6 +93,7 @@ class Operands:
         weights: INT8 copies.
         terms: of each copy scale (FP32), offset (INT32) and bias (FP16), a column each.
         residual: FP16 of the result's form, or None.
+        blocks: FP16 scales of four-bit weights, empty if there are none.
         one: FP32 1.
         zero: INT32 0.
     """
@@ -100,6 +103,7 @@ class Operands:
     weights: list[Tensor]
     terms: list[tuple[Tensor, Tensor, Tensor]]
     residual: Tensor | None
+    blocks: Tensor
     one: Tensor
     zero: Tensor
 
@@ -143,6 +147,10 @@ class Operands:
             )
         if self.entry.operator == "int8_geglu":
             return int8_geglu(self.x, weight, scale, offset, bias, self.one, self.zero)
+        if self.entry.operator == "w8a16_linear":
+            return w8a16_linear(self.x, weight, scale, bias, self.residual)
+        if self.entry.operator == "w4a16_linear":
+            return w4a16_linear(self.x, weight, self.blocks, bias, self.residual)
         if self.entry.operator == "int8_text_linear":
             return int8_text_linear(self.x, weight, scale, offset, None, bias)
         return int8_linear(self.x, weight, scale, offset, bias, self.residual)
@@ -160,6 +168,12 @@ def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operand
         x = _int8(batch, work.m, work.k)
         form, out = (work.n, work.k), (batch, work.m, work.n)
     weight = _int8(*form)
+    blocks = weight.new_empty(0)
+    if entry.operator in ("w8a16_linear", "w4a16_linear"):
+        x = torch.randn(x.shape, device="cuda").half()
+    if entry.operator == "w4a16_linear":
+        weight = weight[:, : work.k // 2].contiguous().view(torch.uint8)
+        blocks = torch.rand(work.n, work.k // BLOCK, device="cuda").half()
     weights = [weight.clone() for _ in range(copies or copies_of(weight.numel()))]
     return Operands(
         entry,
@@ -167,6 +181,7 @@ def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operand
         weights,
         [_terms(work.n) for _ in weights],
         torch.randn(out, device="cuda").half() if entry.residual else None,
+        blocks,
         torch.ones(1, device="cuda"),
         torch.zeros(1, device="cuda", dtype=torch.int32),
     )

@@ -13,6 +13,15 @@ import triton.language as tl
 
 from mixdq.compiler.cuda.kernels.triton_linear import tile_of
 
+# The bits of FP16 1024, whose last ten count by ones.
+_THOUSAND = tl.constexpr(0x6400)
+
+
+@triton.jit
+def counted(values, ORIGIN: tl.constexpr):
+    """FP16 of unsigned integers below 1024, less ORIGIN: by their bits, without a conversion."""
+    return (values.to(tl.uint16) | _THOUSAND).to(tl.float16, bitcast=True) - (1024.0 + ORIGIN)
+
 
 @triton.jit
 def weight_only_linear_kernel(
@@ -54,7 +63,7 @@ def weight_only_linear_kernel(
             else:
                 x_tile = tl.load(x_at, mask=k[:, None] < K - step * BLOCK_K, other=0)
                 w_tile = tl.load(w_at, mask=k[None, :] < K - step * BLOCK_K, other=0)
-            sums = tl.dot(w_tile.to(tl.float16), x_tile, sums)
+            sums = tl.dot(counted(w_tile.to(tl.uint8, bitcast=True) ^ 128, 128), x_tile, sums)
             x_at += BLOCK_K
             w_at += BLOCK_K
         sums *= tl.load(scale + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
@@ -63,17 +72,21 @@ def weight_only_linear_kernel(
         x_at = x + (m % M)[None, :] * K + k[:, None]
         w_at = weight + (n % N)[:, None] * (K // 2) + k[None, :]
         scale_at = scale + (n % N) * (K // 128)
+        factor = tl.load(scale_at)
         for step in range(K // 128):
+            # The next step's scales are on their way while this one is computed.
+            scale_at += 1
+            following = tl.load(scale_at, mask=n * 0 + step < K // 128 - 1, other=0.0)
             low_x = tl.load(x_at)
             high_x = tl.load(x_at + 64)
             pair = tl.load(w_at)
-            factor = tl.load(scale_at + step).to(tl.float16)[:, None]
-            low = ((pair & 15).to(tl.int8) - 8).to(tl.float16) * factor
-            high = ((pair >> 4).to(tl.int8) - 8).to(tl.float16) * factor
+            low = counted(pair & 15, 8) * factor.to(tl.float16)[:, None]
+            high = counted(pair >> 4, 8) * factor.to(tl.float16)[:, None]
             sums = tl.dot(low, low_x, sums)
             sums = tl.dot(high, high_x, sums)
             x_at += 128
             w_at += 64
+            factor = following
     if HAS_BIAS:
         sums += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
     stored = (m < M)[:, None] & (n < N)[None, :]

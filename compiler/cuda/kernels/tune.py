@@ -1,6 +1,7 @@
 """Finds the fastest tile of every shape of SDXL-Turbo's UNet on this machine's GPU, and writes the table.
 
-`python -m mixdq.compiler.cuda.kernels.tune OUT.json --timings TIMINGS.json --batch 1`
+`python -m mixdq.compiler.cuda.kernels.tune OUT.json --timings TIMINGS.json --batch 1`; with `--form w4a16`
+the weight-only layers instead, and with `--base TABLE.json` beside the tiles of a table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, unet_shapes
+from mixdq.compiler.cuda.kernels.shapes import FORMS, RESOLUTIONS, Convolution, Entry, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.kernels.timing import Launch, operands, shape_of, time_launches
 from mixdq.configs.files import write_text
@@ -43,11 +44,11 @@ class Trial:
     microseconds: float
 
 
-def distinct_entries(resolutions: Iterable[int], batch: int) -> dict[Shape, Entry]:
+def distinct_entries(form: str, resolutions: Iterable[int], batch: int) -> dict[Shape, Entry]:
     """The UNet's shapes at all resolutions, each once; of two alike the one with a residual."""
     found: dict[Shape, Entry] = {}
     for resolution in resolutions:
-        for entry in unet_shapes(resolution):
+        for entry in entries_of(form, resolution):
             shape = shape_of(entry, batch)
             if shape not in found or entry.residual:
                 found[shape] = entry
@@ -94,14 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Tunes, and writes the table and all timings."""
     parser = argparse.ArgumentParser(prog="mixdq.compiler.cuda.kernels.tune", description=__doc__)
     parser.add_argument("out", type=Path, help="the table that is written")
+    parser.add_argument("--base", type=Path, help="a table whose other tiles are kept")
+    parser.add_argument("--form", choices=FORMS, default=FORMS[0], help="what the layers compute with")
     parser.add_argument("--timings", type=Path, help="where all trials go")
     parser.add_argument("--batch", type=int, default=1, help="images a call")
     parser.add_argument("--resolution", type=int, action="append", help="pixels; repeat it")
     asked = parser.parse_args(arguments)
-    entries = distinct_entries(asked.resolution or RESOLUTIONS, asked.batch)
+    entries = distinct_entries(asked.form, asked.resolution or RESOLUTIONS, asked.batch)
     compile_all(list(entries.values()), asked.batch, max(1, (os.cpu_count() or 1) - 1))
     everything: list[Trial] = []
-    best: dict[Shape, Tile] = {}
+    best = dict(TileTable.read(asked.base).tiles) if asked.base else {}
     for shape, entry in entries.items():
         found = trials(entry, asked.batch)
         everything += found

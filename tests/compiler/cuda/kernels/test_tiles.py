@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, configuration, default_tile, tiles_of
+from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, unet_shapes
+from mixdq.compiler.cuda.kernels.tiles import (
+    Shape,
+    Tile,
+    TileTable,
+    configuration,
+    default_tile,
+    shipped_table,
+    tiles_of,
+)
+from mixdq.compiler.cuda.kernels.timing import shape_of
 from mixdq.configs.errors import TargetError
 
 SMALL, LARGE = Tile(64, 32, 128, 4, 4, splits=2), Tile(128, 256, 128, 8, 3)
@@ -52,3 +62,19 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="no table of kernels' tiles can be read"):
         TileTable.read(tmp_path / "none.json")
+
+
+def test_weight_only_tiles_have_the_rows_that_matrix_instructions_take() -> None:
+    for m, n in ((256, 1280), (1024, 10240), (1, 64)):
+        assert default_tile(Shape("w4a16_linear", m, n, 1280)).block_n == 64
+
+
+def test_the_shipped_table_has_every_shape_of_the_unet() -> None:
+    table = shipped_table("NVIDIA H200")
+    wanted = {shape_of(entry) for resolution in RESOLUTIONS for entry in unet_shapes(resolution)}
+    assert wanted <= set(table.tiles)
+
+
+def test_a_gpu_without_a_table_has_tiles_by_rule() -> None:
+    shape = Shape("int8_linear", 256, 1280, 1280)
+    assert shipped_table("NVIDIA Unheard Of").find(shape) == default_tile(shape)
