@@ -224,4 +224,4 @@ def _print(parts: Iterable[RenderableType]) -> None:
     console = stdout_console()
     for part in parts:
         # Words may name an extra, mixdq[rtx], which is no markup.
-        console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False)

@@ -28,7 +28,8 @@ _WIDTH_OF_A_FILE = 200
 def stdout_console() -> Console:
     """The console for results, as wide as the terminal, or as `COLUMNS` says."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if known else _WIDTH_OF_A_FILE)
+    # Square brackets are ours and the users': `mixdq[rtx]`, a prompt.
+    return Console(width=None if known else _WIDTH_OF_A_FILE, markup=False)
 
 
 def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:

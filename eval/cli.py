@@ -112,7 +112,7 @@ def selftest(
     report.write(path)
     console.print(report.table())
     for reason in report.reasons():
-        console.print(reason, highlight=False, markup=False, soft_wrap=True)
+        console.print(reason, highlight=False, soft_wrap=True)
     console.print(f"figures: {path}", highlight=False)
     if not report.passed:
         raise typer.Exit(1)

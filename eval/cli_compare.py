@@ -58,7 +58,7 @@ def compare(
     for table in written.tables():
         console.print(table)
     for line in written.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     size = f"Polygraphy's files: {sum(written.files.values()) / (1 << 20):.1f} MiB"
     console.print(f"figures: {out / COMPARE_FILE}   {size}", highlight=False)
     if not written.within:
@@ -104,7 +104,7 @@ def reduce(
     if not found.sound:
         console.print(found.table())
     for line in found.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(f"figures: {out / REDUCE_FILE}", highlight=False)
     if not found.sound:
         raise typer.Exit(1)

@@ -138,7 +138,7 @@ def load(
     report = make_report(settings, rows, runs, max_lag_ms)
     console.print(load_view(report))
     for line in load_lines(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if csv is not None:
         write_samples(csv, [(run.schedule.title, run.samples) for run in runs])
     if json is not None:
@@ -203,7 +203,7 @@ def load_matrix(
         measured = measure_matrix(matrix, folder, status.update)
     measured.write(folder, matrix.settings)
     for line in (*measured.lines, *measured.invalid):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     write_plots(read_cells(folder / f"{RESULTS}.csv"), folder)
     console.print(f"table, text and plots: {folder}", highlight=False, soft_wrap=True)
     if measured.invalid:
@@ -222,7 +222,7 @@ def load_plots(
     from mixdq.eval.load.matrix_plot import write_plots
 
     for path in write_plots(read_cells(table), out or table.parent):
-        stdout_console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+        stdout_console().print(str(path), highlight=False, soft_wrap=True)
 
 
 @app.command("load-replay")
@@ -294,7 +294,7 @@ def load_replay(
     report.write(out / "replay.json")
     console.print(replay_view(report))
     for line in (*report.far(), *report.invalid):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(f"figures: {out / 'replay.json'}", highlight=False, soft_wrap=True)
     if not report.passed:
         raise typer.Exit(1)
@@ -352,6 +352,6 @@ def load_overload(
     report.write(out / "overload.json")
     failures = list(report.failures())
     for line in (*report.lines(), *failures, f"figures: {out / 'overload.json'}"):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if failures:
         raise typer.Exit(1)

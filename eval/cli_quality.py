@@ -112,8 +112,8 @@ def quality(
     console = stdout_console()
     console.print(view(table))
     for remark in remarks(table):
-        console.print(remark, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"figures: {out}", highlight=False, markup=False)
+        console.print(remark, highlight=False, soft_wrap=True)
+    console.print(f"figures: {out}", highlight=False)
     if not table.passed:
         raise typer.Exit(1)
 

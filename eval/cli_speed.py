@@ -138,9 +138,9 @@ def latency(
             write_csv(csv, cases, table, measure_memory(cases, MIN_WARMUP, None, watch))
     console.print(latency_view(table))
     for line in kernel_lines(table):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if warning := unsteady_line(table):
-        console.print(warning, highlight=False, markup=False, soft_wrap=True)
+        console.print(warning, highlight=False, soft_wrap=True)
     for file in (out, csv):
         if file is not None:
             console.print(f"figures: {file}", highlight=False, soft_wrap=True)

@@ -56,7 +56,7 @@ def demo(model: str, out: Path, seed: int, console: Console) -> DemoReport:
     seconds = {}
     for way in ways:
         console.rule(way.name, align="left", style="dim")
-        console.print(f"plan: {way.chosen.words}", highlight=False, markup=False)
+        console.print(f"plan: {way.chosen.words}", highlight=False)
         seconds[way.name] = compile_variant(way, source, out, with_rtx=obstacle is None, console=console)
     console.rule("pictures", align="left", style="dim")
     pipelines = {way.name: load(out / way.folder) for way in ways}

@@ -258,7 +258,7 @@ def simulate(
         results = run_experiment(setup, policies, patterns, settings, watch)
     console.print(results_view(results))
     for line in results.dominated:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if csv is not None:
         results.write_csv(csv)
     if json is not None:
