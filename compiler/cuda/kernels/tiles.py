@@ -20,7 +20,10 @@ from typing import Any
 
 from mixdq.configs.errors import TargetError
 
-_EVEN_MULTIPROCESSORS = 128
+# Of two or three that run side by side on each of a large GPU's 132 multiprocessors.
+_ENOUGH_PROGRAMS = 200
+_LONG_SUM = 2560
+_MOST_SPLITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +157,33 @@ def shipped_table(gpu: str) -> TileTable:
 
 
 def default_tile(shape: Shape) -> Tile:
-    """A tile by rule: the largest of which there are enough to occupy a GPU's multiprocessors."""
-    if shape.operator == "int8_attention":
-        return _attention_tile(shape)
-    if shape.operator in ("w8a16_linear", "w4a16_linear"):
-        return _weight_only_tile(shape)
-    block_k = 128 if shape.k % 128 == 0 else 64
-    for block_m, block_n, warps in ((128, 128, 8), (128, 64, 4), (64, 64, 4)):
-        if math.ceil(shape.m / block_m) * math.ceil(shape.n / block_n) >= _EVEN_MULTIPROCESSORS:
-            return Tile(block_m, block_n, block_k, warps, 4)
-    return Tile(64, 32, block_k, 4, 4)
+    """A tile by rule: on an H200 3 % slower than what tuning finds, over SDXL-Turbo's UNet."""
+    rule = {
+        "int8_attention": _attention_tile,
+        "int8_geglu": _geglu_tile,
+        "w8a16_linear": _weight_only_tile,
+        "w4a16_linear": _weight_only_tile,
+    }
+    return rule.get(shape.operator, _product_tile)(shape)
+
+
+def _product_tile(shape: Shape) -> Tile:
+    """The largest of which there are enough; long sums are split where there are few."""
+    block_k = _block_k(shape)
+    for block_m, block_n in ((128, 128), (64, 128)):
+        if _programs(shape, block_m, block_n) >= _ENOUGH_PROGRAMS:
+            return Tile(block_m, block_n, block_k, 4, 3)
+    few = _programs(shape, 64, 64) <= _ENOUGH_PROGRAMS
+    if few and shape.k >= _LONG_SUM and shape.operator in ("int8_linear", "int8_conv2d"):
+        splits = round(1.2 * _ENOUGH_PROGRAMS / _programs(shape, 64, 128))
+        return Tile(64, 128, block_k, 4, 4, splits=min(max(splits, 2), _MOST_SPLITS))
+    return Tile(64, 64, block_k, 4, 4, early=True)
+
+
+def _geglu_tile(shape: Shape) -> Tile:
+    if _programs(shape, 128, 64) >= 2.4 * _ENOUGH_PROGRAMS:
+        return Tile(128, 64, _block_k(shape), 8, 3)
+    return Tile(64, 64, _block_k(shape), 4, 3)
 
 
 def _attention_tile(shape: Shape) -> Tile:
@@ -175,10 +195,17 @@ def _attention_tile(shape: Shape) -> Tile:
 
 def _weight_only_tile(shape: Shape) -> Tile:
     """Weights are the product's first operand, whose blocks Hopper's instructions take by 64 rows."""
-    block_k = 128 if shape.k % 128 == 0 else 64
-    if math.ceil(shape.m / 128) * math.ceil(shape.n / 64) >= _EVEN_MULTIPROCESSORS:
-        return Tile(128, 64, block_k, 4, 2)
-    return Tile(64, 64, block_k, 4, 3)
+    if _programs(shape, 128, 64) >= _ENOUGH_PROGRAMS / 2:
+        return Tile(128, 64, _block_k(shape), 4, 2)
+    return Tile(64, 64, _block_k(shape), 4, 3)
+
+
+def _programs(shape: Shape, block_m: int, block_n: int) -> int:
+    return math.ceil(shape.m / block_m) * math.ceil(shape.n / block_n)
+
+
+def _block_k(shape: Shape) -> int:
+    return 128 if shape.k % 128 == 0 or shape.k >= _LONG_SUM else 64
 
 
 @cache

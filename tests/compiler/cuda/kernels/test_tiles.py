@@ -34,7 +34,7 @@ def test_another_shape_has_the_tile_of_the_nearest() -> None:
 
 
 def test_another_operator_has_a_tile_by_rule() -> None:
-    shape = Shape("int8_conv2d", 4096, 1280, 2880)
+    shape = Shape("int8_conv2d", 4096, 1280, 288)
     assert TABLE.find(shape) == default_tile(shape)
     assert default_tile(shape).block_k == 64
 
@@ -73,6 +73,18 @@ def test_the_shipped_table_has_every_shape_of_the_unet() -> None:
     table = shipped_table("NVIDIA H200")
     wanted = {shape_of(entry) for resolution in RESOLUTIONS for entry in unet_shapes(resolution)}
     assert wanted <= set(table.tiles)
+
+
+def test_by_rule_few_tiles_of_long_sums_are_split() -> None:
+    assert default_tile(Shape("int8_conv2d", 256, 1280, 11520)).splits == 6
+    assert default_tile(Shape("int8_linear", 256, 1280, 1280)).splits == 1
+    assert default_tile(Shape("int8_conv2d", 16384, 320, 11520)).splits == 1
+    assert default_tile(Shape("int8_linear_from_half", 256, 1280, 5120)).splits == 1
+
+
+def test_by_rule_many_tiles_are_large() -> None:
+    assert default_tile(Shape("int8_linear", 1024, 3840, 1280)).block_m == 128
+    assert default_tile(Shape("int8_geglu", 1024, 5120, 1280)).warps == 8
 
 
 def test_a_gpu_without_a_table_has_tiles_by_rule() -> None:
