@@ -59,8 +59,8 @@ def serve(
     latency: Annotated[
         Path | None,
         typer.Option(
-            help="Times and batches from `mixdq-eval latency`; what the workers measure when they start, a "
-            "picture at a time, if not given.",
+            help="Times of pictures and batches from `mixdq-eval latency`; what the workers measure when "
+            "they start, if not given.",
             rich_help_panel=_SERVED,
         ),
     ] = None,

@@ -85,8 +85,8 @@ class Offer:
             RequestError: as `make_policy` does.
             StorageError: as `menu` does.
         """
-        service_s: dict[int, tuple[float, ...]] = {
-            resolution: (1e-6 * resolution**2,) for resolution in bundle.resolutions
+        service_s: dict[int, dict[int, tuple[float, ...]]] = {
+            resolution: {1: (1e-6 * resolution**2,)} for resolution in bundle.resolutions
         }
         self.make_policy(self.menu(bundle, [Ready(service_s, None)]))
 
@@ -158,8 +158,19 @@ class Offer:
 
 
 def _point(resolution: int, utility: float, workers: Sequence[Ready]) -> Point:
-    times = [seconds for ready in workers for seconds in ready.service_s[resolution]]
-    return Point(resolution, utility, (statistics.median(times),), (statistics.pvariance(times),))
+    counts = sorted(workers[0].service_s[resolution])
+    times = {
+        count: [seconds for ready in workers for seconds in ready.service_s[resolution][count]]
+        for count in counts
+    }
+    # Engines make a whole batch at once: those between two that were measured take as long as the larger.
+    made = [times[min(count for count in counts if count >= wanted)] for wanted in range(1, counts[-1] + 1)]
+    return Point(
+        resolution,
+        utility,
+        tuple(statistics.median(seconds) for seconds in made),
+        tuple(statistics.pvariance(seconds) for seconds in made),
+    )
 
 
 def _cut(point: Point, batch: int) -> Point:

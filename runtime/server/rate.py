@@ -121,7 +121,7 @@ def _menu(bundle: Bundle, workers: Sequence[Ready]) -> Menu:
     """Made-up utilities and times that grow with the area."""
     largest = bundle.resolutions[-1]
     return make_menu(
-        Point(size, size / largest, (workers[0].service_s[size][0] * (size / largest) ** 2,), (0.0,))
+        Point(size, size / largest, (workers[0].service_s[size][1][0] * (size / largest) ** 2,), (0.0,))
         for size in bundle.resolutions
     )
 

@@ -37,11 +37,11 @@ class Ready:
     """A worker holds its engines, has made a picture of every resolution, and can be given jobs.
 
     Attributes:
-        service_s: seconds of one warm picture by resolution, several of each.
+        service_s: seconds of warm batches by resolution and by the pictures in them, several of each.
         peak_bytes: of the device's memory so far; None where it is not known.
     """
 
-    service_s: dict[int, tuple[float, ...]]
+    service_s: dict[int, dict[int, tuple[float, ...]]]
     peak_bytes: int | None
 
 

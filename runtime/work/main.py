@@ -96,19 +96,25 @@ def _answer(draw: Draw, job: Job, peak: _PeakMemory) -> Event:
     return Made(job.number, pictures, time.perf_counter() - start, peak.read())
 
 
-def _warm_up(pipeline: Pipeline, draw: Draw, steps: int) -> dict[int, tuple[float, ...]]:
-    """Seconds of a picture alone, several of each resolution, after a first one that opens the engines."""
-    found: dict[int, tuple[float, ...]] = {}
-    for resolution in pipeline.bundle.resolutions:
-        job = Job(0, (_PROMPT,), (0,), resolution, steps)
+def _warm_up(pipeline: Pipeline, draw: Draw, steps: int) -> dict[int, dict[int, tuple[float, ...]]]:
+    """Seconds of a picture alone and of as many as the engines make at once, several of each resolution."""
+    bundle = pipeline.bundle
+    return {
+        resolution: {count: _times(draw, resolution, count, steps) for count in sorted({1, bundle.batch})}
+        for resolution in bundle.resolutions
+    }
+
+
+def _times(draw: Draw, resolution: int, count: int, steps: int) -> tuple[float, ...]:
+    """Seconds of warm batches, after one that may open the engines."""
+    job = Job(0, (_PROMPT,) * count, tuple(range(count)), resolution, steps)
+    draw(job)
+    times = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
         draw(job)
-        times = []
-        for _ in range(_TIMED):
-            start = time.perf_counter()
-            draw(job)
-            times.append(time.perf_counter() - start)
-        found[resolution] = tuple(times)
-    return found
+        times.append(time.perf_counter() - start)
+    return tuple(times)
 
 
 class _PeakMemory:

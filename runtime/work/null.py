@@ -38,8 +38,8 @@ class NullWork:
         self._listen = listen
         self._loop = asyncio.get_running_loop()
         self._pictures = {side: _grey(side) for side in self._resolutions}
-        times = (max(self._pause_s, _LEAST_S),)
-        self._loop.call_soon(self._say, Ready(dict.fromkeys(self._resolutions, times), None))
+        least_s = max(self._pause_s, _LEAST_S)
+        self._loop.call_soon(self._say, Ready({side: {1: (least_s,)} for side in self._resolutions}, None))
 
     def submit(self, job: Job) -> None:
         """One grey picture serves all."""

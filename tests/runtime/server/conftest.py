@@ -81,7 +81,7 @@ class HandWork:
         return self.killed or self.stopped
 
     def ready(self) -> None:
-        self._tell(Ready({16: (0.1,), 24: (0.2,)}, 1 << 20))
+        self._tell(Ready({16: {1: (0.1,)}, 24: {1: (0.2,)}}, 1 << 20))
 
     def make(self, service_s: float = 0.1) -> None:
         """Its job's pictures, each filled with its seed."""

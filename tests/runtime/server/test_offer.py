@@ -35,7 +35,10 @@ OFFER = Offer(
     steps=1,
 )
 WORTH = replace(OFFER, utility=("16=0.5", "24=1"))
-MEASURED = (Ready({16: (0.1, 0.3), 24: (0.4,)}, None), Ready({16: (0.2,), 24: (0.6,)}, None))
+MEASURED = (
+    Ready({16: {1: (0.1, 0.3)}, 24: {1: (0.4,)}}, None),
+    Ready({16: {1: (0.2,)}, 24: {1: (0.6,)}}, None),
+)
 
 
 @pytest.fixture
@@ -84,6 +87,13 @@ def test_times_are_the_median_of_what_all_workers_measured(bundle: Bundle) -> No
     # Of 0.1, 0.2 and 0.3, and of 0.4 and 0.6.
     assert small.variance_s2 == pytest.approx([0.02 / 3])
     assert large.variance_s2 == pytest.approx([0.01])
+
+
+def test_a_batch_between_those_that_were_measured_takes_as_long_as_the_larger(bundle: Bundle) -> None:
+    times = {1: (0.1,), 3: (0.2, 0.4)}
+    small, _ = WORTH.menu(bundle, [Ready({16: times, 24: {1: (1.0,)}}, None)]).points
+    assert small.typical_s == pytest.approx([0.1, 0.3, 0.3])
+    assert small.variance_s2 == pytest.approx([0.0, 0.01, 0.01])
 
 
 def test_a_table_brings_batches_that_the_engines_hold(bundle: Bundle, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ async def test_a_worker_makes_the_pictures_that_the_bundle_makes(start: Start, t
     ready = await life.next()
     assert isinstance(ready, Ready)
     assert set(ready.service_s) == {16, 24}
-    assert all(len(times) > 2 and min(times) > 0 for times in ready.service_s.values())
+    for batches in ready.service_s.values():
+        assert set(batches) == {1, 2}
+        assert all(len(times) > 2 and min(times) > 0 for times in batches.values())
     life.work.submit(_job(5, "a cat", "a dog"))
     made = await life.next()
     assert isinstance(made, Made)
