@@ -30,7 +30,7 @@ from mixdq.runtime.server.post import Post
 from mixdq.runtime.server.quarantine import Quarantine
 from mixdq.runtime.server.supervisor import Phase
 from mixdq.runtime.server.ticket import Ticket
-from mixdq.runtime.work.job import Event, Failed, Lost, Made, Ready
+from mixdq.runtime.work.job import Event, Failed, Lost, Made, Ready, Work
 
 
 class Generation:
@@ -70,7 +70,7 @@ class Generation:
         self.bundle = Bundle.read(folder)
         self.digest = sha256_of_file(folder / BUNDLE_FILE)
         self.posts = tuple(
-            Post(number, blueprint.patience, partial(blueprint.work, folder, number), self._hear)
+            Post(number, blueprint.patience, partial(self._open_work, number), self._hear)
             for number in range(blueprint.workers)
         )
         self.desk = Desk(numbers, blueprint.objective_s, blueprint.steps, observer)
@@ -109,7 +109,7 @@ class Generation:
         try:
             for post in self.posts:
                 post.start(self._clock())
-                self._changed(post)
+                self._began(post)
             self._arm()
             await self._opened
             self._menu = self._blueprint.menu(self.bundle, [post.ready for post in self.posts if post.ready])
@@ -153,7 +153,7 @@ class Generation:
         """Does what is due: starts lost workers, kills those that hang, drops who can't be served in time."""
         for post in self.posts:
             if post.act(now_s):
-                self._changed(post)
+                self._began(post)
         if now_s >= self._next_deadline_s:
             self._expire(now_s)
 
@@ -291,6 +291,25 @@ class Generation:
     def _cancel(self, ticket: Ticket) -> None:
         self.desk.cancel(ticket, self.dispatcher, self._clock())
         self.desk.close_tickets(self.dispatcher)
+
+    def _open_work(self, number: int) -> Work:
+        """One life of a worker.
+
+        Raises:
+            BundleError: the folder holds another bundle by now, or none.
+        """
+        path = self.folder / BUNDLE_FILE
+        if not path.is_file() or sha256_of_file(path) != self.digest:
+            raise BundleError(
+                f"{path} is no longer the one that is served, so no worker is started with it: load what is "
+                "there with SIGHUP, or put the old one back"
+            )
+        return self._blueprint.work(self.folder, number)
+
+    def _began(self, post: Post) -> None:
+        """A life began or is being ended; one that was lost at once has been told of."""
+        if post.phase is not Phase.LOST:
+            self._changed(post)
 
     def _changed(self, post: Post) -> None:
         self._observer.worker_changed(post.number, post.phase, post.supervisor.reason)

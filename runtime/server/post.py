@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from mixdq.configs.errors import MixdqError
 from mixdq.runtime.policy.policy import Batch
 from mixdq.runtime.server.supervisor import Action, Patience, Phase, Supervisor
 from mixdq.runtime.work.job import Event, Job, Lost, Ready, Work
@@ -65,14 +66,17 @@ class Post:
         return None if self._work is None else self._work.pid
 
     def start(self, now_s: float) -> None:
-        """Its next life begins."""
-        self.failure = None
-        self._work = work = self._open()
+        """Its next life begins; one that can't is lost at once."""
+        self.failure, self._work = None, None
         self.supervisor.start(now_s)
         try:
+            self._work = work = self._open()
             work.start(partial(self._listen, work))
+        except MixdqError as error:
+            self.failure = str(error)
+            self._hear(self, Lost(self.failure))
         except OSError as error:
-            self._listen(work, Lost(f"the system starts no process ({error.strerror})"))
+            self._hear(self, Lost(f"the system starts no process ({error.strerror})"))
 
     def give(
         self, batch: Batch, prompts: Sequence[str], seeds: Sequence[int], steps: int, now_s: float

@@ -98,13 +98,15 @@ class _Server:
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told.set)
+        # It would end the process; the bundle is being loaded anyway.
+        loop.add_signal_handler(signal.SIGHUP, self._log.info, "not reloaded: the bundle is being loaded")
         starting = asyncio.create_task(self._service.start())
         stopping = asyncio.create_task(told.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if starting.done():
             starting.result()
-            return True
+            return not told.is_set()
         starting.cancel()
         return False
 

@@ -236,6 +236,28 @@ async def test_a_worker_that_is_lost_as_the_service_starts_is_given_nothing(stag
     assert [worker.phase for worker in stage.service.status().workers] == [Phase.READY, Phase.READY]
 
 
+async def test_no_worker_starts_with_another_bundle_than_the_one_that_is_served(stage: Stage) -> None:
+    await stage.open()
+    path = stage.folder / "bundle.json"
+    good = path.read_bytes()
+    path.write_bytes(good + b" ")
+    stage.lives[0].lose()
+    stage.wait(1.0)
+    assert len(stage.lives) == 1
+    (worker,) = stage.service.status().workers
+    assert worker.phase is Phase.LOST
+    assert "is no longer the one that is served" in str(worker.reason)
+    assert [phase for _, phase in stage.ledger.phases].count(Phase.LOST) == 2
+    path.unlink()
+    stage.wait(2.0)
+    path.write_bytes(good)
+    stage.wait(4.0)
+    stage.lives[1].ready()
+    ticket = stage.order(1)
+    stage.lives[1].make()
+    await ticket.pictures
+
+
 async def test_loading_has_its_time(stage: Stage) -> None:
     starting = asyncio.create_task(stage.service.start())
     await asyncio.sleep(0)

@@ -27,9 +27,11 @@ def start(tiny_folder: Path) -> Iterator[Start]:
         one.kill()
 
 
-def test_it_can_be_stopped_while_it_loads(start: Start) -> None:
+def test_it_can_be_stopped_while_it_loads_but_not_by_a_wish_to_reload(start: Start) -> None:
     server = start()
     until(lambda: server.events("worker"), 60)
+    server.tell(signal.SIGHUP)
+    until(lambda: server.events("not reloaded: the bundle is being loaded"))
     server.tell(signal.SIGINT)
     assert server.end() == 0
     assert not server.events("serving")
