@@ -44,7 +44,7 @@ Json = dict[str, Any]
 SETTINGS = HttpSettings(
     keys=ApiKeys(()),
     body_bytes=16 << 10,
-    body_s=0.5,
+    body_s=10.0,
     prompt_characters=200,
     most_pictures=4,
     request_s=20.0,
@@ -53,7 +53,7 @@ SETTINGS = HttpSettings(
     target="cpu",
     has_utilities=True,
 )
-CONNECTIONS = ConnectionLimits(count=100, head_s=0.5, head_bytes=8 << 10, unread_s=0.5)
+CONNECTIONS = ConnectionLimits(count=100, head_s=10.0, head_bytes=8 << 10, unread_s=10.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from mixdq.configs.bundle import Bundle
+from mixdq.runtime.work.job import Job
+from mixdq.runtime.work.null import NullWork
 
 from .serving import CONNECTIONS, SETTINGS, Client, head, read_all, thread_server, until
 
@@ -14,23 +22,47 @@ _IMAGES = "/v1/images/generations"
 _BODY = b'{"prompt": "a"}'
 
 
-def test_headers_that_do_not_come_end_the_connection(grey: Client) -> None:
+@pytest.fixture
+def hasty(tiny_folder: Path) -> Iterator[Client]:
+    """A server that waits for no one."""
+    connections = replace(CONNECTIONS, head_s=0.5, unread_s=0.5)
+    with thread_server(
+        tiny_folder, settings=replace(SETTINGS, body_s=0.5), connections=connections
+    ) as client:
+        yield client
+
+
+class _Held(NullWork):
+    """Makes its pictures when it is let go."""
+
+    def __init__(self, bundle: Bundle, go: threading.Event) -> None:
+        super().__init__(bundle.resolutions)
+        self._go = go
+
+    def submit(self, job: Job) -> None:
+        if self._go.is_set():
+            super().submit(job)
+        else:
+            asyncio.get_running_loop().call_later(0.01, self.submit, job)
+
+
+def test_headers_that_do_not_come_end_the_connection(hasty: Client) -> None:
     for begin in (b"", b"POST /generate HTTP/1.1\r\nHost:"):
-        with grey.connect() as connection:
+        with hasty.connect() as connection:
             connection.sendall(begin)
             assert read_all(connection) == b""
 
 
-def test_the_second_request_of_a_connection_may_not_take_longer_either(grey: Client) -> None:
-    with grey.connect() as connection:
+def test_the_second_request_of_a_connection_may_not_take_longer_either(hasty: Client) -> None:
+    with hasty.connect() as connection:
         connection.sendall(head(_IMAGES, _BODY))
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         connection.sendall(b"POST /generate HTTP")
         read_all(connection)
 
 
-def test_a_body_that_does_not_come_is_answered(grey: Client) -> None:
-    with grey.connect() as connection:
+def test_a_body_that_does_not_come_is_answered(hasty: Client) -> None:
+    with hasty.connect() as connection:
         connection.sendall(head(_IMAGES, _BODY, length=500))
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 408")
@@ -46,13 +78,15 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(tiny_folder: Path) ->
 
 
 def test_who_goes_away_while_its_picture_waits_or_runs_is_cancelled(tiny_folder: Path) -> None:
-    with thread_server(tiny_folder, pause_s=0.3) as client:
+    go = threading.Event()
+    with thread_server(tiny_folder, work=lambda bundle: _Held(bundle, go)) as client:
         with ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(client.connect()).sendall(head(_IMAGES, _BODY))
             until(lambda: client.counts()["accepted"] == 3)
         until(lambda: client.counts()["cancelled"] == 3)
         assert client.counts()["waiting"] == 0
+        go.set()
         assert client.draw().status == 200
 
 
