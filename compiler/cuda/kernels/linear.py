@@ -5,7 +5,8 @@ With `scale = s * s_w` and `offset = -z * (the weight's row sums)` (`packing.row
 
     y = (q @ weight.T + offset) * scale + bias + residual
 
-whose bracket is exact in INT32. Tensors are contiguous, FP16 unless said otherwise, channels last.
+The sums of products are exact in INT32; what follows is FP32. Tensors are contiguous, FP16 unless said
+otherwise, channels last.
 """
 
 from __future__ import annotations
