@@ -68,11 +68,12 @@ def probeable(table: BackendTable, sm: int | None) -> tuple[Capability, ...]:
         sm: one compute capability alone; None for all.
 
     Raises:
-        TargetError: the back end is not built, its builder is not installed, or it builds for this machine's
-            GPU alone, which is none or another.
+        TargetError: the back end is not built or reads no graphs, its builder is not installed, or it builds
+            for this machine's GPU alone, which is none or another.
     """
-    if not table.built:
-        raise TargetError(f"{table.product} are planned and not built, so there is nothing to ask")
+    if not table.built or table.backend == Backend.CUDA:
+        what = "read no graphs" if table.built else "are planned and not built"
+        raise TargetError(f"{table.product} {what}, so there is nothing to ask")
     wanted: tuple[int | None, ...] = (sm,) if sm is not None else table.capabilities or (None,)
     found = tuple(Capability(table, one) for one in wanted)
     require_builder(target_of(found[0]))

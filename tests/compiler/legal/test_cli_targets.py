@@ -49,7 +49,8 @@ def test_targets_prints_every_back_end_one_or_one_target(command: Command) -> No
     code, out, _ = command("targets")
     assert code == 0
     assert "TensorRT for RTX" in out
-    assert "CUDA kernels of mixdq: planned, not built" in out
+    assert "CUDA kernels of mixdq" in out
+    assert "planned, not built" not in out
     assert "ONNX Runtime" not in command("targets", "rtx")[1]
     _, out, _ = command("targets", "rtx:sm75")
     assert "the model contains HW-specific datatypes: int4" in out
@@ -109,7 +110,7 @@ def test_a_probe_of_a_models_layers_tries_each_shape(command: Command, files: Pa
     [
         (("targets", "rtx:sm90"), "the nearest is rtx:sm89"),
         (("targets", "gpu"), "unknown target 'gpu'"),
-        (("targets", "cuda", "--probe"), "planned and not built"),
+        (("targets", "cuda", "--probe"), "read no graphs"),
         (("targets", "cpu", "--layers", "emoji-turbo"), "--layers says what to build for --probe"),
     ],
 )

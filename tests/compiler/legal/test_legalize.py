@@ -221,9 +221,11 @@ def test_fp8_is_answered_by_itself_alone(layers: LayerTable) -> None:
         legalize(plan, layers, _rules("cpu", unwritten=False))
 
 
-def test_a_back_end_that_is_not_built_answers_nothing(layers: LayerTable) -> None:
-    with pytest.raises(TargetError, match="CUDA kernels of mixdq are not built"):
-        legalize(_plan(layers, Precision(8, 8)), layers, _rules("cuda:sm80", unwritten=False))
+def test_our_own_kernels_take_zero_points(layers: LayerTable) -> None:
+    made = legalize(_plan(layers, Precision(8, 8)), layers, _rules("cuda:sm80", unwritten=False))
+    assert made.changes == ()
+    assert made.plan.realization is not None
+    assert {str(form) for form in made.plan.realization.forms.values()} == {"int8:channel/uint8"}
 
 
 def test_a_plan_that_is_legal_elsewhere_is_refused(layers: LayerTable) -> None:
