@@ -115,7 +115,14 @@ class BundleSubject:
         """Imports the runtime and its back end."""
         import mixdq.runtime
 
-        if Target.parse(self.label.target).backend is not Backend.CPU:
+        backend = Target.parse(self.label.target).backend
+        if backend is Backend.CUDA:
+            import torch
+
+            import mixdq.runtime.cuda_engine
+
+            assert torch
+        elif backend is not Backend.CPU:
             import mixdq.runtime.tensorrt_engine
         assert mixdq.runtime
 
@@ -148,8 +155,12 @@ class _BundleDrawer:
     def clock(self, stage: str) -> str:
         return self._clock.kind(stage)
 
-    def allocator_peak_mib(self) -> None:
-        return None
+    def allocator_peak_mib(self) -> tuple[float, float] | None:
+        if Target.parse(self._case.subject.label.target).backend is not Backend.CUDA:
+            return None
+        import torch
+
+        return torch.cuda.max_memory_allocated() / _MIB, torch.cuda.max_memory_reserved() / _MIB
 
     def close(self) -> None:
         self._pipeline.close()
