@@ -222,6 +222,7 @@ def serve(
     from mixdq.runtime.onnx_engine import OnnxDevice
     from mixdq.runtime.policy.measured import Measurements
     from mixdq.runtime.policy.queue import QueueLimits
+    from mixdq.runtime.policy.words import Tuning
     from mixdq.runtime.server.auth import read_keys
     from mixdq.runtime.server.connections import ConnectionLimits
     from mixdq.runtime.server.engines import Engines
@@ -229,7 +230,6 @@ def serve(
     from mixdq.runtime.server.offer import Offer
     from mixdq.runtime.server.running import run_server
     from mixdq.runtime.server.settings import HttpSettings
-    from mixdq.runtime.simulate.experiment import Tuning
 
     keys = read_keys(api_key_file, os.environ)
     if host not in _LOOPBACK and not keys and not no_key:

@@ -13,7 +13,7 @@ import typer
 from mixdq.configs.console import stdout_console
 
 if TYPE_CHECKING:
-    from mixdq.runtime.simulate.experiment import Tuning
+    from mixdq.runtime.policy.words import Tuning
     from mixdq.runtime.simulate.simulator import Setup
 
 app = typer.Typer()
@@ -220,7 +220,8 @@ def simulate(
     from mixdq.configs.latency_table import WHOLE
     from mixdq.runtime.policy.measured import Measurements
     from mixdq.runtime.policy.queue import QueueLimits
-    from mixdq.runtime.simulate.experiment import Tuning, parse_policy, run_experiment
+    from mixdq.runtime.policy.words import Tuning, parse_policy
+    from mixdq.runtime.simulate.experiment import run_experiment
     from mixdq.runtime.simulate.results import results_view
     from mixdq.runtime.simulate.simulator import Setup
     from mixdq.runtime.simulate.words import Arriving, Served
@@ -247,7 +248,7 @@ def simulate(
     )
     tuning = Tuning(tuple(threshold or (2, 5)), hysteresis, refusal_cost, late_risk, switch_share)
     words = dict.fromkeys(policy or ("deadline",))
-    policies = [parse_policy(word, setup, tuning) for word in words]
+    policies = [parse_policy(word, menu, setup.objective_s, workers, tuning) for word in words]
     settings = _settings(setup, tuning, words)
     console = stdout_console()
     with console.status("") as status:

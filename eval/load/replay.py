@@ -19,8 +19,8 @@ from mixdq.runtime.policy.policy import Policy
 from mixdq.runtime.policy.queue import QueueLimits
 from mixdq.runtime.policy.request import Outcome
 from mixdq.runtime.policy.static import Static
+from mixdq.runtime.policy.words import Tuning, parse_policy
 from mixdq.runtime.simulate.calls import Call, Clients, Pattern
-from mixdq.runtime.simulate.experiment import Tuning, parse_policy
 from mixdq.runtime.simulate.record import Record
 from mixdq.runtime.simulate.simulator import Setup, simulate
 from mixdq.runtime.simulate.trace import Trace
@@ -91,7 +91,7 @@ class Rules:
             EvaluationError: there is no such policy.
             RequestError: it names a resolution that is not served.
         """
-        return parse_policy(self.policy, self.setup(1.0, 1, 0), _TUNING)
+        return parse_policy(self.policy, self.menu, self.objective_s, 1, _TUNING)
 
     @property
     def capacity_per_s(self) -> float:

@@ -15,10 +15,10 @@ from mixdq.runtime.policy.measured import Measurements, measured_points, measure
 from mixdq.runtime.policy.points import Menu, Point, check_same, make_menu
 from mixdq.runtime.policy.policy import Policy
 from mixdq.runtime.policy.queue import QueueLimits
+from mixdq.runtime.policy.rate import ArrivalRate
+from mixdq.runtime.policy.words import Tuning, parse_policy
 from mixdq.runtime.server.blueprint import Blueprint
 from mixdq.runtime.server.supervisor import Patience
-from mixdq.runtime.simulate.experiment import Tuning, parse_policy
-from mixdq.runtime.simulate.simulator import Setup
 from mixdq.runtime.simulate.words import parse_by_resolution
 from mixdq.runtime.work.job import Ready, Work
 
@@ -81,10 +81,11 @@ class Offer:
         """Makes both with made-up times, so that what is wrong with the words is known before workers start.
 
         Raises:
-            EvaluationError: as `menu` and `make_policy` do.
+            EvaluationError: as `menu` and `make_policy` do; the memory of the rate is none.
             RequestError: as `make_policy` does.
             StorageError: as `menu` does.
         """
+        ArrivalRate(self.rate_memory_s, 1.0)
         service_s: dict[int, dict[int, tuple[float, ...]]] = {
             resolution: {1: (1e-6 * resolution**2,)} for resolution in bundle.resolutions
         }
@@ -121,18 +122,7 @@ class Offer:
                 "PIXELS=U, once a resolution, or with --quality and --metric; or choose objective, "
                 "thresholds or static:PIXELS"
             )
-        setup = Setup(
-            menu,
-            self.workers,
-            self.objective_s,
-            self.switch_s,
-            self.limits,
-            self.rate_memory_s,
-            slowdown=1.0,
-            requests=1,
-            seed=0,
-        )
-        return parse_policy(word, setup, self.tuning)
+        return parse_policy(word, menu, self.objective_s, self.workers, self.tuning)
 
     @property
     def has_utilities(self) -> bool:

@@ -15,8 +15,8 @@ from mixdq.runtime.policy.measured import Measurements
 from mixdq.runtime.policy.queue import QueueLimits
 from mixdq.runtime.policy.static import Static
 from mixdq.runtime.policy.thresholds import Thresholds
+from mixdq.runtime.policy.words import Tuning
 from mixdq.runtime.server.offer import Offer
-from mixdq.runtime.simulate.experiment import Tuning
 from mixdq.runtime.work.job import Ready
 
 OFFER = Offer(
@@ -134,6 +134,7 @@ def test_thresholds_need_no_utilities(bundle: Bundle) -> None:
         ({"utility": ("16=1",)}, "24 pixels"),
         ({"utility": ("16=1", "24=2", "32=3")}, "32 pixels"),
         ({"metric": "clip"}, "utilities come from"),
+        ({"rate_memory_s": 0.0}, "the memory of the arrivals' rate"),
         ({"utility": ("16=1", "24=2"), "quality": (Path("a"),)}, "utilities come from"),
     ],
 )
