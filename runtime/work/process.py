@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from mixdq.configs.errors import MachineError
 from mixdq.runtime.work.frames import Frames, to_frame
 from mixdq.runtime.work.job import Event, Job, Lost
 from mixdq.runtime.work.spec import WorkerSpec
@@ -60,6 +61,7 @@ class ProcessWork:
 
         Raises:
             OSError: the system gives no process or no socket.
+            MachineError: there is no GPU for it.
         """
         self._listen = listen
         self._loop = asyncio.get_running_loop()
@@ -164,5 +166,14 @@ def _environment(spec: WorkerSpec) -> dict[str, str]:
     found = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     if spec.gpu is not None:
         shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-        found["CUDA_VISIBLE_DEVICES"] = str(spec.gpu) if shown is None else shown.split(",")[spec.gpu]
+        found["CUDA_VISIBLE_DEVICES"] = str(spec.gpu) if shown is None else _name_of(spec.gpu, shown)
     return found
+
+
+def _name_of(gpu: int, shown: str) -> str:
+    names = shown.split(",")
+    if gpu >= len(names):
+        raise MachineError(
+            f"there is no GPU for worker {gpu}: CUDA_VISIBLE_DEVICES shows {shown}; start fewer workers"
+        )
+    return names[gpu]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from mixdq.configs.bundle import Bundle, Component
+from mixdq.configs.errors import MachineError
 from mixdq.runtime.loading import load
 from mixdq.runtime.work.job import Event, Failed, Job, Lost, Made, Ready
 from mixdq.runtime.work.process import ProcessWork
@@ -175,6 +176,16 @@ async def test_lives_leave_no_descriptors_behind(start: Start, tiny_bundle: Path
         end(life.work)
         await asyncio.wait_for(life.work.ended(), _SOON_S)
     assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+async def test_a_worker_for_which_no_gpu_is_shown_does_not_start(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    work = ProcessWork(WorkerSpec(tiny_bundle, "cpu", "cuda", 1, 2, 1))
+    with pytest.raises(MachineError, match="no GPU for worker 2: CUDA_VISIBLE_DEVICES shows 3,5"):
+        work.start(lambda event: None)
+    assert work.pid is None
 
 
 async def test_no_worker_outlives_its_server(tiny_bundle: Path) -> None:
