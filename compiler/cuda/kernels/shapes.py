@@ -8,15 +8,24 @@ Layers of a single row (the embeddings) and `conv_in`, `conv_out` are left out: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mixdq.configs.errors import EvaluationError
 
 RESOLUTIONS = (512, 768, 1024)
 """Pixels of a side."""
 
-FORMS = ("int8", "w8a16", "w4a16")
-"""INT8 weights and activations; or INT8 or four-bit weights, with FP16 activations."""
-
 _LATENT = 8
+_STEP = 32
 _TOKENS = 77
+
+
+class Form(StrEnum):
+    """What layers compute with: INT8 throughout; or INT8 or four-bit weights, and FP16 activations."""
+
+    INT8 = "int8"
+    W8A16 = "w8a16"
+    W4A16 = "w4a16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,13 @@ class Entry:
 
 
 def unet_shapes(resolution: int) -> tuple[Entry, ...]:
-    """The distinct shapes at a resolution in pixels."""
+    """The distinct shapes at a resolution in pixels.
+
+    Raises:
+        EvaluationError: no multiple of 32, by which the UNet's lowest level shrinks a picture.
+    """
+    if resolution < _STEP or resolution % _STEP:
+        raise EvaluationError(f"expected a multiple of {_STEP} pixels, found {resolution}; try 512")
     side = resolution // _LATENT
     return (
         *_transformers((side // 2) ** 2, 640, blocks=10, models=5),
@@ -103,9 +118,9 @@ def unet_shapes(resolution: int) -> tuple[Entry, ...]:
     )
 
 
-def entries_of(form: str, resolution: int) -> tuple[Entry, ...]:
-    """The shapes of one of `FORMS`: all layers, or linear ones whose weights alone are quantized."""
-    if form == FORMS[0]:
+def entries_of(form: Form, resolution: int) -> tuple[Entry, ...]:
+    """The shapes of all layers in INT8, or of linear ones whose weights alone are quantized."""
+    if form is Form.INT8:
         return unet_shapes(resolution)
     return tuple(
         replace(entry, operator=f"{form}_linear")

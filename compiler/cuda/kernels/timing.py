@@ -21,6 +21,7 @@ from mixdq.compiler.cuda.kernels.packing import BLOCK
 from mixdq.compiler.cuda.kernels.shapes import Convolution, Entry, Linear
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
 from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
+from mixdq.configs.errors import MachineError
 
 # Twice the 50 to 60 MB of a Hopper GPU's cache.
 _FLUSHING_BYTES = 112 * 2**20
@@ -38,6 +39,19 @@ class Time:
     median: float
     least: float
     greatest: float
+
+
+def require_gpu() -> str:
+    """The name of this machine's GPU.
+
+    Raises:
+        MachineError: there is none that CUDA can use.
+    """
+    if not torch.cuda.is_available():
+        raise MachineError(
+            "kernels are timed on a GPU, and CUDA finds none here; run this on a machine with one"
+        )
+    return torch.cuda.get_device_name()
 
 
 def shape_of(entry: Entry, batch: int = 1) -> Shape:

@@ -6,27 +6,57 @@ the weight-only layers instead, and with `--base TABLE.json` beside the tiles of
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-import torch
+import typer
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.shapes import FORMS, RESOLUTIONS, Convolution, Entry, entries_of
+from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
-from mixdq.compiler.cuda.kernels.timing import Launch, operands, shape_of, time_launches
+from mixdq.compiler.cuda.kernels.timing import Launch, operands, require_gpu, shape_of, time_launches
+from mixdq.configs.console import run_app
 from mixdq.configs.files import write_text
 
 # None of them 1 or a multiple of 16, for which Triton would compile again.
 _GROUPS = (2, 24)
 _REPLAYS = 5
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def tune(
+    out: Annotated[Path, typer.Argument(help="The table that is written.")],
+    base: Annotated[Path | None, typer.Option("--base", help="A table whose other tiles are kept.")] = None,
+    timings: Annotated[Path | None, typer.Option("--timings", help="Where all trials go, as JSON.")] = None,
+    form: Annotated[Form, typer.Option("--form", help="What the layers compute with.")] = Form.INT8,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
+    resolution: Annotated[
+        list[int] | None, typer.Option("--resolution", help="Pixels; repeat it. (default: 512, 768, 1024)")
+    ] = None,
+) -> None:
+    """Find the fastest tile of every shape of SDXL-Turbo's UNet; the table grows with each."""
+    gpu = require_gpu()
+    entries = distinct_entries(form, resolution or RESOLUTIONS, batch)
+    compile_all(list(entries.values()), batch, max(1, (os.cpu_count() or 1) - 1))
+    everything: list[Trial] = []
+    best = dict(TileTable.read(base).tiles) if base else {}
+    for shape, entry in entries.items():
+        found = trials(entry, batch)
+        everything += found
+        best[shape] = fastest(found).tile
+        print(shape, best[shape], f"{fastest(found).microseconds:.2f} us", flush=True)
+        write_text(out, TileTable(gpu, best).to_json())
+        if timings:
+            write_text(timings, json.dumps([asdict(trial) for trial in everything]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +74,7 @@ class Trial:
     microseconds: float
 
 
-def distinct_entries(form: str, resolutions: Iterable[int], batch: int) -> dict[Shape, Entry]:
+def distinct_entries(form: Form, resolutions: Iterable[int], batch: int) -> dict[Shape, Entry]:
     """The UNet's shapes at all resolutions, each once; of two alike the one with a residual."""
     found: dict[Shape, Entry] = {}
     for resolution in resolutions:
@@ -91,31 +121,6 @@ def fastest(found: Sequence[Trial], split_surcharge: float = 0.15) -> Trial:
     return min(found, key=cost)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Tunes, and writes the table and all timings."""
-    parser = argparse.ArgumentParser(prog="mixdq.compiler.cuda.kernels.tune", description=__doc__)
-    parser.add_argument("out", type=Path, help="the table that is written")
-    parser.add_argument("--base", type=Path, help="a table whose other tiles are kept")
-    parser.add_argument("--form", choices=FORMS, default=FORMS[0], help="what the layers compute with")
-    parser.add_argument("--timings", type=Path, help="where all trials go")
-    parser.add_argument("--batch", type=int, default=1, help="images a call")
-    parser.add_argument("--resolution", type=int, action="append", help="pixels; repeat it")
-    asked = parser.parse_args(arguments)
-    entries = distinct_entries(asked.form, asked.resolution or RESOLUTIONS, asked.batch)
-    compile_all(list(entries.values()), asked.batch, max(1, (os.cpu_count() or 1) - 1))
-    everything: list[Trial] = []
-    best = dict(TileTable.read(asked.base).tiles) if asked.base else {}
-    for shape, entry in entries.items():
-        found = trials(entry, asked.batch)
-        everything += found
-        best[shape] = fastest(found).tile
-        print(shape, best[shape], f"{fastest(found).microseconds:.2f} us", flush=True)
-        write_text(asked.out, TileTable(torch.cuda.get_device_name(), best).to_json())
-        if asked.timings:
-            write_text(asked.timings, json.dumps([asdict(trial) for trial in everything]))
-    return 0
-
-
 def _time(launch: Launch, weight_bytes: int) -> float:
     try:
         return time_launches(launch, weight_bytes, _REPLAYS).median
@@ -142,4 +147,4 @@ def _compile(job: tuple[Entry, Tile], batch: int) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_app(app)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from mixdq.compiler.cuda.kernels import exact
-from mixdq.compiler.cuda.kernels.check import Check, Draw, check_linear, odd_checks
+from mixdq.compiler.cuda.kernels.check import app, odd_checks
 from mixdq.compiler.cuda.kernels.shapes import Linear, unet_shapes
+from mixdq.compiler.cuda.kernels.verdicts import Check, Draw, check_linear
+from mixdq.configs.errors import EvaluationError
 
 DRAW = Draw(torch.device("cpu"))
 ALL_WEIGHTS, OF_EMBEDDINGS_AND_ENDS = 2_565_880_320, 24_926_720
@@ -60,3 +63,14 @@ def test_the_shapes_do_the_work_of_the_unet(resolution: int, expected: float) ->
     attention = {512: 0.06, 768: 0.26, 1024: 0.78}[resolution]
     tera = sum(2 * entry.count * entry.work.macs for entry in unet_shapes(resolution)) / 1e12
     assert tera == pytest.approx(expected - attention, abs=0.02)
+
+
+def test_pixels_that_the_unet_cannot_halve_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="found 500"):
+        unet_shapes(500)
+
+
+def test_the_command_says_what_was_right() -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0, result.output
+    assert "0 wrong" in result.output.splitlines()[-1]

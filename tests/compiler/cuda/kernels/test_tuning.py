@@ -6,19 +6,24 @@ import json
 from dataclasses import asdict
 
 import pytest
+import torch
+import typer
+from typer.testing import CliRunner
 
+from mixdq.compiler.cuda.kernels import benchmark, tune
 from mixdq.compiler.cuda.kernels.benchmark import Row, report
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.shapes import FORMS, RESOLUTIONS, entries_of
+from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Form, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile
 from mixdq.compiler.cuda.kernels.timing import Time, copies_of, shape_of
 from mixdq.compiler.cuda.kernels.tune import Trial, distinct_entries, fastest
+from mixdq.configs.errors import MachineError
 
 SHARED_BYTES_OF_A_HOPPER_GPU = 227 * 1024
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_shape_has_candidates_that_fit(form: str) -> None:
+@pytest.mark.parametrize("form", [*Form])
+def test_every_shape_has_candidates_that_fit(form: Form) -> None:
     for shape, entry in distinct_entries(form, RESOLUTIONS, 1).items():
         tiles = candidates(shape)
         assert tiles, entry
@@ -42,7 +47,7 @@ def test_split_sums_must_win_what_their_reader_loses() -> None:
 
 
 def test_a_batch_multiplies_rows_alone() -> None:
-    (entry, *_) = entries_of("int8", 512)
+    (entry, *_) = entries_of(Form.INT8, 512)
     assert shape_of(entry, 4) == Shape("int8_linear", 4096, 1920, 640)
 
 
@@ -57,6 +62,14 @@ def test_a_report_sums_what_the_unet_does() -> None:
     text = report([row, row])
     assert "| 100 | 5.0 | 10.0 | 2.00 | 200 | 64x64x128 w4 s4 /3 |" in text
     assert "| all | | | 1.00 ms | 2.00 ms | 2.00 |" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(("app", "arguments"), [(benchmark.app, []), (tune.app, ["out.json"])])
+def test_timing_without_a_gpu_is_refused(app: typer.Typer, arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, MachineError)
+    assert "CUDA finds none here" in str(result.exception)
 
 
 def test_a_trial_is_stored_as_plain_json() -> None:

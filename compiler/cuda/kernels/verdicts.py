@@ -1,0 +1,234 @@
+"""One operator on random operands against FP64, and its INT32 sums bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixdq.compiler.cuda.kernels import exact
+from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
+from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_window_sums, w8a16_conv2d
+from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half, launch_geglu
+from mixdq.compiler.cuda.kernels.linear import (
+    Work,
+    int8_linear,
+    int8_linear_from_half,
+    int8_text_linear,
+    launch_sums,
+)
+from mixdq.compiler.cuda.kernels.packing import BLOCK, pack_int4, row_offsets
+from mixdq.compiler.cuda.kernels.shapes import Convolution, Linear
+from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
+
+# Rounding a result to FP16 moves it by at most 2^-11 of itself, in the mean by 40 % of that.
+_TOLERANCE = 4e-4
+# INT8 results differ from FP64's only where FP32 falls on the other side of a half.
+_FLIPS = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one case gave.
+
+    Attributes:
+        case: operator and shape.
+        error: norm of result - reference, over the reference's norm; of INT8 results, the share that is off
+            by one (infinite if one is off by more).
+        right: whether the error is within bounds, and the INT32 sums are exact.
+    """
+
+    case: str
+    error: float
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Random operands on a device; the same for the same seed, whatever was drawn before."""
+
+    device: torch.device
+    seed: int = 7
+
+    def int8(self, *shape: int) -> Tensor:
+        """All of INT8."""
+        return (
+            torch.randint(-128, 128, shape, generator=self._generator(shape)).to(torch.int8).to(self.device)
+        )
+
+    def half(self, *shape: int) -> Tensor:
+        """FP16, normal."""
+        return torch.randn(shape, generator=self._generator(shape)).half().to(self.device)
+
+    def scales(self, *shape: int, least: float = 1e-5) -> Tensor:
+        """FP32 from `least` to its threefold."""
+        return (least * (1 + 2 * torch.rand(shape, generator=self._generator(shape)))).to(self.device)
+
+    def _generator(self, shape: tuple[int, ...]) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed + math.prod(shape) % 1009)
+
+
+Check = Callable[[Draw], Verdict]
+
+
+def check_linear(draw: Draw, work: Linear, *, zero: int = 9) -> Verdict:
+    """`int8_linear` and, where it runs on a GPU, its sums."""
+    x, weight = draw.int8(work.m, work.k), draw.int8(work.n, work.k)
+    scale, offset = draw.scales(work.n), row_offsets(weight, zero)
+    bias, residual = draw.half(work.n), draw.half(work.m, work.n)
+    got = int8_linear(x, weight, scale, offset, bias, residual)
+    expected = _centred_product(x, zero, weight) * scale.double() + bias.double() + residual.double()
+    exact_sums = not x.is_cuda or _sums_are_exact(x, weight)
+    return _verdict(f"int8_linear {work}", got, expected, exact_sums)
+
+
+def check_linear_from_half(draw: Draw, work: Linear, *, zero: int = -7) -> Verdict:
+    """`int8_linear_from_half`."""
+    x, weight = draw.half(work.m, work.k), draw.int8(work.n, work.k)
+    x_scale, x_zero = _quantizer(draw, 0.03, zero)
+    scale, offset = draw.scales(work.n), row_offsets(weight, zero)
+    bias, residual = draw.half(work.n), draw.half(work.m, work.n)
+    got = int8_linear_from_half(x, x_scale, x_zero, weight, scale, offset, bias, residual)
+    steps = exact.quantized(x, x_scale, x_zero)
+    expected = _centred_product(steps, zero, weight) * scale.double() + bias.double() + residual.double()
+    return _verdict(f"int8_linear_from_half {work}", got, expected)
+
+
+def check_text_linear(draw: Draw, work: Linear, *, tokens: int = 77) -> Verdict:
+    """`int8_text_linear`: the first token's row of each text is the constant."""
+    x, weight = draw.int8(work.m // tokens, tokens, work.k), draw.int8(work.n, work.k)
+    scale, first = draw.scales(work.n), draw.half(work.n)
+    got = int8_text_linear(x, weight, scale, None, None, first)
+    expected = _centred_product(x, 0, weight) * scale.double()
+    expected[:, 0] = first.double()
+    return _verdict(f"int8_text_linear {work}", got, expected)
+
+
+def check_geglu(draw: Draw, work: Linear, *, zero: int = 11) -> Verdict:
+    """`int8_geglu`, `int8_geglu_half` and the sums of both; the work's n counts both halves."""
+    x, weight = draw.int8(work.m, work.k), draw.int8(work.n, work.k)
+    scale, offset, bias = draw.scales(work.n), row_offsets(weight, zero), draw.half(work.n)
+    value, gate = (_centred_product(x, zero, weight) * scale.double() + bias.double()).chunk(2, -1)
+    expected = value * functional.gelu(gate)
+    half = _verdict("", int8_geglu_half(x, weight, scale, offset, bias), expected)
+    out_scale, out_zero = _quantizer(draw, float(expected.abs().max()) / 100, zero)
+    got = int8_geglu(x, weight, scale, offset, bias, out_scale, out_zero)
+    steps = (expected / out_scale.double()).round().add(out_zero).clamp(-128, 127)
+    off = (got.double() - steps).abs()
+    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
+    sums_right = True
+    if x.is_cuda:
+        sums = torch.empty((work.m, work.n), dtype=torch.int32, device=x.device)
+        launch_geglu(x, weight, [None, None, None, None, None, sums], sums_only=True)
+        sums_right = torch.equal(sums, exact.product(x, weight))
+    return Verdict(f"int8_geglu {work}", max(flips, half.error), half.right and flips < _FLIPS and sums_right)
+
+
+def check_convolution(draw: Draw, work: Convolution, *, batch: int = 1, zero: int = -5) -> Verdict:
+    """`int8_conv2d` and, where it runs on a GPU, its sums."""
+    x = draw.int8(batch, work.height, work.width, work.k)
+    weight = draw.int8(work.n, work.taps, work.taps, work.k)
+    scale, offset = draw.scales(work.n), row_offsets(weight, zero)
+    bias, channels = draw.half(work.n), draw.half(batch, work.n)
+    border = torch.tensor([zero], dtype=torch.int32, device=x.device)
+    image = x.double() - zero
+    sums = _convolved(image, weight.double(), work)
+    residual = draw.half(*sums.shape)
+    got = int8_conv2d(x, border, weight, scale, offset, bias, channels, residual, work.stride, work.padding)
+    expected = sums * scale.double() + bias.double() + channels.double()[:, None, None] + residual.double()
+    exact_sums = True
+    if x.is_cuda:
+        bordered = exact.padded(x, work.padding, border)
+        window = Window(bordered, weight, work.stride, "int8_conv2d")
+        planes = launch_window_sums(window, window.tile()).sum(0, dtype=torch.int32)
+        exact_sums = torch.equal(
+            planes.reshape(window.out_shape), exact.convolution(bordered, weight, work.stride)
+        )
+    return _verdict(f"int8_conv2d {work} batch {batch}", got, expected, exact_sums)
+
+
+def check_half_convolution(draw: Draw, work: Convolution, *, batch: int = 1) -> Verdict:
+    """`w8a16_conv2d`."""
+    x = draw.half(batch, work.height, work.width, work.k)
+    weight = draw.int8(work.n, work.taps, work.taps, work.k)
+    scale, bias = draw.scales(work.n, least=1e-3), draw.half(work.n)
+    got = w8a16_conv2d(x, weight, scale, bias, None, None, work.stride, work.padding)
+    expected = _convolved(x.double(), weight.double(), work) * scale.double() + bias.double()
+    return _verdict(f"w8a16_conv2d {work} batch {batch}", got, expected)
+
+
+def check_weight_only(draw: Draw, work: Linear) -> Verdict:
+    """`w8a16_linear`, and `w4a16_linear` where the inputs divide into blocks."""
+    x, weight = draw.half(work.m, work.k), draw.int8(work.n, work.k)
+    scale, bias, residual = draw.scales(work.n, least=1e-3), draw.half(work.n), draw.half(work.m, work.n)
+    added = bias.double() + residual.double()
+    got = w8a16_linear(x, weight, scale, bias, residual)
+    eight = _verdict("", got, x.double() @ weight.double().T * scale.double() + added)
+    if work.k % BLOCK:
+        return Verdict(f"w8a16_linear {work}", eight.error, eight.right)
+    steps = weight >> 4
+    factors = draw.scales(work.n, work.k // BLOCK, least=1e-2).half()
+    dequantized = steps.half() * factors.repeat_interleave(BLOCK, dim=1)
+    got = w4a16_linear(x, pack_int4(steps), factors, bias, residual)
+    four = _verdict("", got, x.double() @ dequantized.double().T + added)
+    return Verdict(
+        f"w8a16_linear, w4a16_linear {work}", max(eight.error, four.error), eight.right and four.right
+    )
+
+
+def check_attention(draw: Draw, work: Linear, *, heads: int, keys: int, zero: int = 4) -> Verdict:
+    """`int8_attention` and `half_attention` on slices; the work's n counts all channels."""
+    batch = 2 if work.m < 1000 else 1
+    wide = draw.half(batch, work.m, 2 * work.n)
+    text = draw.half(batch, keys, 3 * work.n)
+    query, key, value = wide[..., work.n :], text[..., : work.n], text[..., work.n : 2 * work.n]
+    split = [
+        rows.double().reshape(batch, -1, heads, work.n // heads).transpose(1, 2)
+        for rows in (query, key, value)
+    ]
+    scores = split[0] @ split[1].transpose(2, 3) / math.sqrt(work.n // heads)
+    expected = (scores.softmax(-1) @ split[2]).transpose(1, 2).flatten(2)
+    half = _verdict("", half_attention(query, key, value, heads), expected)
+    out_scale, out_zero = _quantizer(draw, float(expected.abs().max()) / 100, zero)
+    got = int8_attention(query, key, value, heads, out_scale, out_zero)
+    steps = (expected / out_scale.double()).round().add(out_zero).clamp(-128, 127)
+    off = (got.double() - steps).abs()
+    # Shares of the softmax are rounded to FP16 before they mix the values.
+    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
+    right = half.error < 2 * _TOLERANCE and flips < 10 * _FLIPS
+    return Verdict(
+        f"int8_attention {work.m} queries, {keys} keys, {heads} heads", max(flips, half.error), right
+    )
+
+
+def _centred_product(x: Tensor, zero: int, weight: Tensor) -> Tensor:
+    return (x.double() - zero) @ weight.double().T
+
+
+def _convolved(image: Tensor, filters: Tensor, work: Convolution) -> Tensor:
+    found = functional.conv2d(
+        image.permute(0, 3, 1, 2), filters.permute(0, 3, 1, 2), stride=work.stride, padding=work.padding
+    )
+    return found.permute(0, 2, 3, 1)
+
+
+def _sums_are_exact(x: Tensor, weight: Tensor) -> bool:
+    work = Work(x, weight, "int8_linear")
+    sums = launch_sums(work, work.tile()).sum(0, dtype=torch.int32)
+    return torch.equal(sums, exact.product(x, weight))
+
+
+def _quantizer(draw: Draw, scale: float, zero: int) -> tuple[Tensor, Tensor]:
+    return (
+        torch.tensor([scale], dtype=torch.float32, device=draw.device),
+        torch.tensor([zero], dtype=torch.int32, device=draw.device),
+    )
+
+
+def _verdict(case: str, got: Tensor, expected: Tensor, exact_sums: bool = True) -> Verdict:
+    error = float((got.double() - expected).norm() / expected.norm())
+    return Verdict(case, error, exact_sums and error < _TOLERANCE)
