@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mixdq.configs.bundle import EngineRecord
+from mixdq.configs.bundle import EngineRecord, FileRecord
 from mixdq.configs.errors import BundleError, MachineError, TargetError
 from mixdq.configs.gpu import Gpu, find_gpu
 from mixdq.configs.target import Target
@@ -37,14 +37,16 @@ class CudaOpener:
         self._gpu = require_cuda(target, find_gpu())
         self._torch = load_torch(target)
         self._constants: dict[tuple[Path, ...], dict[str, Any]] = {}
+        self._resident: set[tuple[FileRecord, ...]] = set()
         self._lock = Lock()
         self._pool: Any = None
 
     def check(self, record: EngineRecord) -> None:
         """Refuses a package for another GPU or of another torch, and one that the GPU has no room for."""
         check_package(record, self._gpu, self._torch.__version__)
-        free, _ = self._torch.cuda.mem_get_info()
-        check_room(record, free)
+        if record.weights not in self._resident:
+            free, _ = self._torch.cuda.mem_get_info()
+            check_room(record, free)
 
     def open(self, record: EngineRecord, path: Path, weights: tuple[Path, ...]) -> CudaNetwork:
         """Loads a package; its constants once for all packages that name the same files."""
@@ -52,6 +54,7 @@ class CudaOpener:
         with _telling(torch, f"loading {path.name}"):
             if weights not in self._constants:
                 self._constants[weights] = map_constants(torch, weights, "cuda")
+                self._resident.add(record.weights)
             return self.network(path, self._constants[weights])
 
     def network(self, path: Path, constants: Mapping[str, Any]) -> CudaNetwork:
@@ -69,6 +72,7 @@ class CudaOpener:
     def close(self) -> None:
         """Gives the constants back."""
         self._constants.clear()
+        self._resident.clear()
         self._pool = None
         self._torch.cuda.empty_cache()
 
