@@ -6,6 +6,8 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any, TextIO
 
 import structlog
@@ -136,18 +138,24 @@ class LogObserver:
         """Says which picture was dropped or could not be made."""
         if outcome in (Outcome.SHED, Outcome.ERROR):
             waited_ms = round(1e3 * wait_s)
-            self._log.warning("picture", number=request.number, outcome=outcome.value, waited_ms=waited_ms)
+            ending = {"number": request.number, "outcome": outcome.value, "waited_ms": waited_ms}
+            _write(self._log.warning, "picture", **ending)
 
     def batch(self, resolution: int, size: int, service_s: float) -> None:
         """For those who look closely."""
-        self._log.debug("batch", resolution=resolution, pictures=size, ms=round(1e3 * service_s, 2))
+        _write(self._log.debug, "batch", resolution=resolution, pictures=size, ms=round(1e3 * service_s, 2))
 
     def worker_changed(self, number: int, phase: Phase, reason: str | None) -> None:
         """A line for each, a warning with the reason if it was lost."""
         if phase in (Phase.LOST, Phase.ENDING):
-            self._log.warning("worker", number=number, phase=phase.value, reason=reason)
+            _write(self._log.warning, "worker", number=number, phase=phase.value, reason=reason)
         else:
-            self._log.info("worker", number=number, phase=phase.value)
+            _write(self._log.info, "worker", number=number, phase=phase.value)
+
+
+def _write(say: Callable[..., Any], event: str, **facts: Any) -> None:
+    """Without what was noted of a request: timers that were set for one carry it on to what concerns all."""
+    Context().run(say, event, **facts)
 
 
 def _route(scope: Scope) -> str:

@@ -12,8 +12,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
-from mixdq.runtime.server.logs import AccessLog, configure_logs
+from mixdq.runtime.server.logs import AccessLog, LogObserver, configure_logs
 from mixdq.runtime.server.metrics import HttpMetrics
+from mixdq.runtime.server.supervisor import Phase
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +50,14 @@ async def test_a_defect_is_logged_as_500_and_goes_on_to_who_answers_it(lines: io
     (line,) = lines.getvalue().splitlines()
     found = json.loads(line)
     assert (found["status"], found["path"], found["level"]) == (500, "/x", "info")
+
+
+def test_a_worker_s_line_says_nothing_of_the_request_that_was_at_hand(lines: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="7", prompt="a cat"):
+        LogObserver().worker_changed(0, Phase.LOST, "it hung")
+    found = json.loads(lines.getvalue())
+    assert (found["event"], found["reason"]) == ("worker", "it hung")
+    assert not {"request_id", "prompt"} & set(found)
 
 
 def test_what_libraries_log_is_json_too(lines: io.StringIO) -> None:
