@@ -118,7 +118,8 @@ def _figures(record: StageRecord, outcome: Outcome) -> StageFigures:
 
 def _stored_weights(out: Path, *, fp16_bytes: int) -> tuple[StoredWeights, ...]:
     stored = []
-    for folder in sorted((out / "onnx").iterdir()):
+    graphs = out / "onnx"  # none if all targets are compiled from modules
+    for folder in sorted(graphs.iterdir()) if graphs.is_dir() else ():
         size = sum(path.stat().st_size for path in folder.glob(f"{Component.UNET}*.weights"))
         stored.append(StoredWeights(folder.name, size, fp16_bytes, round(size / fp16_bytes, 4)))
     return tuple(stored)

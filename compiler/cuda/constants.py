@@ -29,6 +29,8 @@ def write_constants(path: Path, tensors: Mapping[str, Tensor]) -> None:
     }
     with writing(path) as temporary:
         save_file(stored, temporary, metadata={CHANNELS_LAST: json.dumps(turned)})
+        # safetensors makes files that only their owner can read, and a bundle is served by others.
+        temporary.chmod(0o644)
 
 
 def is_channels_last(tensor: Tensor) -> bool:

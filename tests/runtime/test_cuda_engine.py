@@ -84,6 +84,7 @@ def test_constants_are_read_as_they_were_laid_out(tmp_path: Path) -> None:
     }
     path = tmp_path / "unet.weights"
     write_constants(path, written)
+    assert path.stat().st_mode & 0o044 == 0o044
     found = map_constants(torch, [path], "cpu")
     assert found.keys() == written.keys()
     for name, tensor in written.items():
