@@ -27,6 +27,7 @@ from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Component
 from mixdq.configs.capability import Capability
 from mixdq.configs.errors import TargetError
+from mixdq.configs.form import WeightFormat
 from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.target import Dialect, Layout
@@ -80,11 +81,13 @@ def _of_plan(
     order: DeployedOrder, run: OneStep, name: str, report: Report
 ) -> Iterator[Deployed | NotDeployed]:
     plan = order.plans[name]
+    deployable, refused = _legal(order, plan)
+    yield from (NotDeployed(name, target, reason) for target, reason in refused.items())
+    if not deployable:
+        return
     report(f"{name}: the plan's simulation", 0, None)
     full = torch.cat([batch.images for batch in run.batches])
     ideal = _pictures(run, _simulate(order, run, plan, Dialect.ORT))
-    deployable, refused = _legal(order, plan)
-    yield from (NotDeployed(name, target, reason) for target, reason in refused.items())
     for targets, made in deployable:
         dialect, realization = target_of(targets[0]).dialect, made.plan.realization
         assert realization is not None
@@ -121,7 +124,13 @@ def _legal(
             refused[str(target)] = str(error)
             continue
         assert legal.plan.realization is not None
-        key = (target_of(target).dialect, *legal.plan.realization.forms.values())
+        forms = legal.plan.realization.forms.values()
+        if any(form.weight is WeightFormat.FP8 for form in forms):
+            refused[str(target)] = (
+                f"{target} would run it in FP8, which ONNX Runtime, drawing here, can't compute"
+            )
+            continue
+        key = (target_of(target).dialect, *forms)
         made.setdefault(key, ([], legal))[0].append(target)
     return list(made.values()), refused
 

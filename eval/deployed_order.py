@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.compiler.recipe import read_prompts
-from mixdq.configs.capability import Capability, capabilities_of, find_capability, shipped_capabilities
+from mixdq.configs.capability import (
+    BackendTable,
+    Capability,
+    capabilities_of,
+    find_capability,
+    shipped_capabilities,
+)
 from mixdq.configs.errors import BundleError, EvaluationError
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.presets import preset_for
 from mixdq.configs.quantizing import Activations
 from mixdq.configs.ranges import RangeTable
+from mixdq.configs.target import Backend
 from mixdq.eval.compare.subject import Subject, open_subject
 from mixdq.export.source import SourceModel
 
@@ -77,7 +84,7 @@ def open_order(
     Args:
         root: a bundle's folder; its export is used again.
         plans: the wishes; none for the bundle's own.
-        targets: `rtx:sm89`; none for all that are built.
+        targets: `rtx:sm89`; none for all that are built and read graphs.
         activations: see `DeployedOrder`.
         prompts: a file, one a line; None for the preset's.
         prompt_count: how many of them.
@@ -87,7 +94,8 @@ def open_order(
 
     Raises:
         BundleError: no bundle there, one without ranges, or for several pictures at once.
-        EvaluationError: two plans of one name, or one that was made legal for a target.
+        EvaluationError: two plans of one name, one that was made legal for a target, or a target that reads
+            no graphs.
         TargetError: no such target; names the nearest.
         MixdqError: what else is not there, or does not fit.
     """
@@ -110,7 +118,7 @@ def open_order(
         ranges=subject.ranges,
         plans=_plans(plans, subject),
         activations=activations,
-        targets=[find_capability(text) for text in targets] or _built_targets(),
+        targets=[_drawable(find_capability(text)) for text in targets] or _drawable_targets(),
         prompts=read_prompts(file, prompt_count),
         seed=seed,
         resolution=subject.resolution,
@@ -128,5 +136,20 @@ def _plans(files: Sequence[Path], subject: Subject) -> Mapping[str, PrecisionPla
     return {file.stem: PrecisionPlan.read(file) for file in files}
 
 
-def _built_targets() -> list[Capability]:
-    return [target for table in shipped_capabilities() if table.built for target in capabilities_of(table)]
+def _drawable(target: Capability) -> Capability:
+    if not _reads_graphs(target.table):
+        raise EvaluationError(
+            f"{target} reads no ONNX graph, which is what is drawn with here; compile a bundle for it, and "
+            "compare its pictures (`mixdq-eval images`, `mixdq-eval quality`)"
+        )
+    return target
+
+
+def _drawable_targets() -> list[Capability]:
+    tables = [table for table in shipped_capabilities() if table.built and _reads_graphs(table)]
+    return [target for table in tables for target in capabilities_of(table)]
+
+
+def _reads_graphs(table: BackendTable) -> bool:
+    """Whether engines are built from ONNX graphs; the CUDA back end compiles the model itself."""
+    return table.backend != Backend.CUDA

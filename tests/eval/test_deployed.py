@@ -1,6 +1,7 @@
 """What of a plan arrives in the graphs of each target."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 
@@ -13,6 +14,7 @@ from mixdq.configs.capability import find_capability
 from mixdq.configs.console import run_app
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.configs.precision import FP8
 from mixdq.configs.quantizing import Activations
 from mixdq.eval.cli import app
 from mixdq.eval.deployed import measure_deployed
@@ -26,7 +28,7 @@ def report(emoji_w8a8: Path) -> DeployedReport:
     order = open_order(
         emoji_w8a8,
         plans=(),
-        targets=("cpu", "rtx:sm80", "tensorrt:sm90", "cuda:sm80"),
+        targets=("cpu", "rtx:sm80", "tensorrt:sm90"),
         activations=Activations.PLAIN,
         prompts=None,
         prompt_count=2,
@@ -34,6 +36,9 @@ def report(emoji_w8a8: Path) -> DeployedReport:
         resolution=128,
         model=None,
     )
+    plan = order.plans["the bundle's"]
+    fp8 = replace(plan, layers=dict.fromkeys(plan.layers, FP8))
+    order = replace(order, plans={**order.plans, "fp8": fp8})
     return measure_deployed(order, lambda phase, done, total: None)
 
 
@@ -53,14 +58,16 @@ def test_where_the_plan_runs_as_it_was_meant_only_the_kernels_differ(report: Dep
 
 
 def test_a_target_that_runs_nothing_of_a_plan_says_why(report: DeployedReport, tmp_path: Path) -> None:
-    (missing,) = report.not_deployed
-    assert (missing.plan, missing.target) == ("the bundle's", "cuda:sm80")
-    assert "not built" in missing.reason
+    targets = ["cpu", "rtx:sm80", "tensorrt:sm90"]
+    assert [(each.plan, each.target) for each in report.not_deployed] == [("fp8", name) for name in targets]
+    missing = report.not_deployed[1]
+    assert "rtx:sm80 takes no fp8:tensor/fp8 of a convolution" in missing.reason
+    assert report.not_deployed[2].reason.startswith("tensorrt:sm90 would run it in FP8, which ONNX Runtime")
     report.write_csv(tmp_path / "deployed.csv")
     rows = list(csv.DictReader((tmp_path / "deployed.csv").read_text().splitlines()))
-    assert [row["target"] for row in rows] == ["cpu", "rtx:sm80", "tensorrt:sm90", "cuda:sm80"]
+    assert [row["target"] for row in rows] == targets * 2
     assert float(rows[1]["ideal_db"]) == pytest.approx(median(report.deployed[1].ideal_db), abs=0.001)
-    assert (rows[3]["ideal_db"], rows[3]["not_deployed"]) == ("", missing.reason)
+    assert (rows[4]["ideal_db"], rows[4]["not_deployed"]) == ("", missing.reason)
 
 
 def test_a_back_end_is_named_once_for_all_its_compute_capabilities() -> None:
@@ -91,6 +98,8 @@ def test_bad_input_is_refused_before_anything_is_drawn(
 ) -> None:
     said = _refused([str(emoji_w8a8), "--target", "rtx:sm90"], capsys)
     assert "the nearest is rtx:sm89" in said
+    said = _refused([str(emoji_w8a8), "--target", "cuda:sm90"], capsys)
+    assert "cuda:sm90 reads no ONNX graph" in said
     plan = str(emoji_w8a8 / "plan.yaml")
     said = _refused([str(emoji_w8a8), "--plan", plan, "--plan", plan], capsys)
     assert "two plans have one name" in said
