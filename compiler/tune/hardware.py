@@ -20,11 +20,16 @@ def require_hardware(target: Target) -> str:
 
     Raises:
         TargetError: the builder, cuda-python or the GPU is missing, or the GPU is another; says what is
-            needed.
+            needed. Or nothing here measures such a target's engines.
     """
     if target.backend is Backend.CPU:
         require_builder(target)
         return str(target)
+    if target.backend not in PRODUCTS:
+        raise TargetError(
+            f"tune measures engines of ONNX Runtime, TensorRT for RTX and TensorRT, and {target} makes none "
+            "of these; give --target cpu, rtx:sm89 or tensorrt"
+        )
     product = PRODUCTS[target.backend]
     wanted = (
         "an NVIDIA GPU" if target.sm is None else f"an NVIDIA GPU of compute capability {_said(target.sm)}"

@@ -124,6 +124,11 @@ def test_a_target_without_its_hardware_is_refused_by_what_it_needs(target: str, 
         require_hardware(Target.parse(target))
 
 
+def test_a_target_whose_engines_nothing_here_measures_is_refused() -> None:
+    with pytest.raises(TargetError, match="cuda:sm90 makes none of these; give --target cpu"):
+        require_hardware(Target.parse("cuda:sm90"))
+
+
 def test_the_cpu_has_its_hardware() -> None:
     assert require_hardware(Target.parse("cpu")) == "cpu"
     assert instrument_of(Target.parse("cpu"), 2) == OrtInstrument(2)
