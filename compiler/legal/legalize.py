@@ -14,7 +14,7 @@ from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.plan import PrecisionPlan, Realization
 from mixdq.configs.precision import Precision
 
-_NAMED = 10
+_REASONS = 4
 _NEVER_NS = 2**63
 """What a form counts as that nobody timed: longer than any that was."""
 
@@ -72,7 +72,7 @@ def legalize(
     Raises:
         PlanError: the plan is not one of this model.
         TargetError: it was made legal for another target; nothing that the target runs answers a layer, as
-            FP8 where there is none; or, if `strict`, layers would change: the first ten are named.
+            FP8 where there is none; or, if `strict`, layers would change: the first of each reason is named.
     """
     plan.check(table)
     plan.check_target(str(rules.capability))
@@ -159,9 +159,15 @@ def _unanswered(plan: PrecisionPlan, layer: LayerSpec, rules: Rules) -> TargetEr
 
 
 def _refusal(changes: tuple[Change, ...], rules: Rules) -> TargetError:
-    first = ", ".join(f"{change.layer} ({change.asked}: {change.reason})" for change in changes[:_NAMED])
-    more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+    alike: dict[tuple[Precision, str], list[LayerName]] = {}
+    for change in changes:
+        alike.setdefault((change.asked, change.reason), []).append(change.layer)
+    said = [
+        f"{asked} of {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} ({reason})"
+        for (asked, reason), names in alike.items()
+    ]
+    more = f", and {len(said) - _REASONS} more reasons" if len(said) > _REASONS else ""
     return TargetError(
-        f"{rules.capability} does not run {len(changes)} layers as the plan asks: {first}{more}; leave out "
-        "--strict to get the nearest that it runs"
+        f"{rules.capability} does not run {len(changes)} layers as the plan asks: "
+        f"{', '.join(said[:_REASONS])}{more}; leave out --strict to get the nearest that it runs"
     )

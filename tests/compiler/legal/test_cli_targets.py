@@ -147,7 +147,7 @@ def test_what_legalize_can_not_do_is_refused(command: Command, files: Path, laye
         assert code == 2
         return text
 
-    assert "does not run 8 layers as the plan asks: conv_in (W4A8: " in error(
+    assert "does not run 8 layers as the plan asks: W4A8 of conv_in and 2 more (" in error(
         "w4a8.yaml", "rtx:sm75", "--strict"
     )
     assert "the nearest is tensorrt:sm90" in error("w4a8.yaml", "tensorrt:sm91")
