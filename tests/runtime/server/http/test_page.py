@@ -24,6 +24,8 @@ WIDE, PHONE = (1200, 900), (390, 844)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # The 5 s of Playwright are too few for a machine that is busy with other things.
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         # Chromium's sandbox refuses root, as which containers run.
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
