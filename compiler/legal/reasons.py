@@ -20,7 +20,7 @@ def reason_of(asked: Precision, layer: LayerSpec, rules: Rules) -> str:
         return f"no back end takes activations of {asked.activation_bits} bits"
     alike = [entry for entry in rules.capability.entries(layer.kind) if entry.form.precision == asked]
     if not alike:
-        return f"{rules.capability.table.product} has no {asked} of a {_NOUNS[layer.kind]}"
+        return f"{rules.capability} has no {asked} of a {_NOUNS[layer.kind]}"
     return _first(alike, layer, rules)
 
 

@@ -72,7 +72,7 @@ def _forms(made: Legalized, table: LayerTable, rules: Rules) -> Iterator[str]:
         for entry in rules.capability.table.entries
         if entry.source.kind is SourceKind.DOCUMENTED and any((k, entry.form) in used for k in entry.kinds)
     )
-    yield from (f"read in documents, not tried: {what}" for what in read)
+    yield from (f"from documents, no builder was asked: {what}" for what in read)
     if any(form.activation is ActivationFormat.INT8 for form in forms.values()):
         yield (
             f"activations on {rules.capability} are symmetric, those of the paper asymmetric: the same bits, "

@@ -135,7 +135,7 @@ def test_legalize_prints_the_changes_and_writes_the_plan(command: Command, files
     _, out, _ = command(*words[:-1], "cpu", "--block", 32, "--unwritten")
     assert "int4:block128/uint8 1" in out
     _, out, _ = command(*words[:-1], "tensorrt:sm90")
-    assert "read in documents, not tried: TensorRT, working with quantized types: INT8 activations" in out
+    assert "from documents, no builder was asked: TensorRT, working with quantized types: INT8" in out
     assert "symmetric" not in command(*words[:-1], "cpu")[1]
 
 

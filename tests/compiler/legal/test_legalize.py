@@ -143,7 +143,7 @@ def test_two_bits_become_what_is_written_today_and_what_the_target_would_take(la
     assert later.plan[_TO_Q] == Precision(4, 8)
     # A convolution has four-bit weights with a float activation alone, which are fewer bytes than eight bits.
     assert later.plan[_CONV_IN] == Precision(4, 16)
-    assert later.changes[0].reason == "TensorRT for RTX has no W2A8 of a convolution"
+    assert later.changes[0].reason == "rtx:sm89 has no W2A8 of a convolution"
 
 
 def test_changes_say_why(layers: LayerTable) -> None:
