@@ -72,7 +72,7 @@ def verify(
     Raises:
         DigestError: a file, or the model, is not the one that was built.
         GraphFormError: a graph deviates from its plan.
-        BundleError: no bundle there, or its export is gone.
+        BundleError: no bundle there, one without graphs, or its export is gone.
         RequestError: a resolution that the bundle was not built for.
     """
     bundle, saved = Bundle.read(root), SavedRecipe.read(root)
@@ -85,6 +85,11 @@ def verify(
     if plan.digest != bundle.plan_digest:
         raise DigestError(
             f"{root / PLAN_FILE} was changed after the bundle was built; run the compiler again"
+        )
+    if not any((root / "onnx").glob("*/unet*.onnx")):
+        raise BundleError(
+            f"all {files} files of {root} are as they were built, but it has no graphs to compare: its "
+            "packages are compiled from modules; build it with --target cpu as well, whose integers are the same"
         )
     graphs = run_in_child(check_forms, root, plan, table, report=report("forms")).value
     comparison = None

@@ -43,13 +43,19 @@ def bundle_subjects(root: Path, bundle: Bundle, planned: Planned) -> Iterator[Su
     not: they have to be there, whole by their size; `mixdq-compile verify` compares them too.
 
     Raises:
-        BundleError: a graph or its weights are missing, or there is no record of them.
+        BundleError: there are no graphs; or one or its weights are missing, or there is no record of them.
         DigestError: a file is not the one that was built.
         GraphError: a graph is no ONNX.
     """
     records = _records(root, bundle)
     seen: set[str] = set()
-    for engine in bundle.engines:
+    with_graphs = [e for e in bundle.engines if Target.parse(e.target).backend is not Backend.CUDA]
+    if not with_graphs:
+        raise BundleError(
+            f"{root} has no graphs to lint: its packages are compiled from modules; lint a bundle of another "
+            "target"
+        )
+    for engine in with_graphs:
         path = graph_path(engine)
         if path in seen:
             continue
