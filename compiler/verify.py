@@ -89,7 +89,7 @@ def verify(
     if not any((root / "onnx").glob("*/unet*.onnx")):
         raise BundleError(
             f"all {files} files of {root} are as they were built, but it has no graphs to compare: its "
-            "packages are compiled from modules; build it with --target cpu as well, whose integers are the same"
+            "packages are compiled from modules; build it with --target cpu as well, of the same integers"
         )
     graphs = run_in_child(check_forms, root, plan, table, report=report("forms")).value
     comparison = None
