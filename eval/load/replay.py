@@ -1,11 +1,11 @@
-"""The server against the simulator: the same arrivals, the same rules, the times that the server took."""
+"""The server against the simulator: the same arrivals, the same rules, the times that its pictures took."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from mixdq.configs.latency_table import WHOLE, LatencyTable
 from mixdq.eval.load.occupancy import occupancies
@@ -29,8 +29,6 @@ _TUNING = Tuning((2, 5), 1, 2.0, 0.001, 0.05)
 _QUEUE = 1000
 _MEMORY = 5.0
 """Of the arrivals' rate, in objectives."""
-_NOISES = 9
-"""Seeds of the service times' noise, of whose figures the medians are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +76,11 @@ class Rules:
         ]
         return tuple(word for pair in pairs for word in pair)
 
-    def setup(self, slowdown: float, requests: int, seed: int) -> Setup:
+    def setup(self, requests: int) -> Setup:
         """Of the simulator; the queue's bytes are no bound in either."""
         memory_s = _MEMORY * self.objective_s
         limits = QueueLimits(_QUEUE, 1 << 40)
-        return Setup(self.menu, 1, self.objective_s, 0.0, limits, memory_s, slowdown, requests, seed)
+        return Setup(self.menu, 1, self.objective_s, 0.0, limits, memory_s, 1.0, requests, 0)
 
     def make_policy(self) -> Policy:
         """The policy.
@@ -112,34 +110,29 @@ def replay(run: Run, rules: Rules) -> ReplayRow:
         EvaluationError: the server didn't tell what its pictures took.
     """
     summary = summarize(run)
-    slowdown = _slowdown(run, rules.menu)
     # When a client that waits sends depends on the answers: the simulator has such clients, too.
     pattern: Pattern | Clients = (
         Clients(run.schedule.clients)
         if run.schedule.clients
         else Trace("of the run", tuple(Call(sample.sent_s) for sample in run.samples))
     )
-    records = [
-        simulate(rules.setup(slowdown, len(run.samples), seed), rules.make_policy(), pattern)
-        for seed in range(_NOISES)
-    ]
+    paces = _paces(run, rules.menu)
+    record = simulate(rules.setup(len(run.samples)), rules.make_policy(), pattern, paces)
     return ReplayRow(
         arrivals=summary.title,
         load=summary.rate_per_s / rules.capacity_per_s,
         requests=summary.requests,
         server=_server_figures(run, summary),
         client=_client_figures(summary),
-        simulated=_median([_simulated_figures(record) for record in records]),
-        slowdown=slowdown,
+        simulated=_simulated_figures(record),
+        pace=fmean(paces) if paces else 1.0,
         lag_p99_ms=summary.lag_p99_ms,
     )
 
 
-def _slowdown(run: Run, menu: Menu) -> float:
-    """What the pictures took of the worker over what the table says."""
-    occupied = occupancies(run.samples)
-    told_s = sum(menu.find(one.size).typical_s[0] for one in occupied)
-    return sum(one.seconds for one in occupied) / told_s if told_s else 1.0
+def _paces(run: Run, menu: Menu) -> tuple[float, ...]:
+    """What the pictures took of the worker over what the table says, in the order in which they were made."""
+    return tuple(one.seconds / menu.find(one.size).typical_s[0] for one in occupancies(run.samples))
 
 
 def _server_figures(run: Run, summary: Summary) -> Figures:
@@ -164,21 +157,3 @@ def _simulated_figures(record: Record) -> Figures:
     made = len(record.latency_s)
     shares = {size: count / made for size, count in record.by_resolution.items()}
     return Figures(p50_ms, p95_ms, record.tally.outcomes.get(Outcome.DONE, 0) / record.tally.arrived, shares)
-
-
-def _median(figures: Sequence[Figures]) -> Figures:
-    sizes = {size for one in figures for size in one.resolution_shares}
-    return Figures(
-        _middle([one.p50_ms for one in figures]),
-        _middle([one.p95_ms for one in figures]),
-        statistics.median(one.in_time_share for one in figures),
-        {
-            size: statistics.median(one.resolution_shares.get(size, 0.0) for one in figures)
-            for size in sorted(sizes)
-        },
-    )
-
-
-def _middle(figures: Sequence[float | None]) -> float | None:
-    known = [one for one in figures if one is not None]
-    return statistics.median(known) if known else None

@@ -40,8 +40,8 @@ class ReplayRow:
         requests: how many came.
         server: by the server's clock: from arrival to the end of the service.
         client: by the client's: from the intended sending to the last byte.
-        simulated: medians of several seeds of the service times' noise.
-        slowdown: what pictures took over what the table, by which both decide, says.
+        simulated: with what the server's pictures took, one by one.
+        pace: what they took over what the table, by which both decide, says; the mean.
         lag_p99_ms: how late the client sent.
     """
 
@@ -51,7 +51,7 @@ class ReplayRow:
     server: Figures
     client: Figures
     simulated: Figures
-    slowdown: float
+    pace: float
     lag_p99_ms: float
 
     def differences(self, measured: Figures) -> dict[str, float]:
@@ -116,7 +116,7 @@ def replay_view(report: ReplayReport) -> Table:
     view.add_column("arrivals", no_wrap=True)
     view.add_column("", no_wrap=True)
     sizes = sorted({size for row in report.rows for size in row.simulated.resolution_shares})
-    for heading in ("requests", "p50 ms", "", "p95 ms", "", "in time", "", *map(str, sizes), "slowdown"):
+    for heading in ("requests", "p50 ms", "", "p95 ms", "", "in time", "", *map(str, sizes), "pace"):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         for who, figures in (("server", row.server), ("client", row.client), ("simulator", row.simulated)):
@@ -133,7 +133,7 @@ def replay_view(report: ReplayReport) -> Table:
                 f"{figures.in_time_share:.4f}",
                 _percent(apart.get("in_time_share")),
                 *(f"{figures.resolution_shares.get(size, 0.0):.2f}" for size in sizes),
-                f"{row.slowdown:.3f}" if who == "simulator" else "",
+                f"{row.pace:.3f}" if who == "simulator" else "",
             )
     return view
 

@@ -6,9 +6,10 @@ Two events exist: a request arrives, a worker's batch is made. At one instant ba
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 
 from mixdq.runtime.policy.dispatcher import Dispatcher
@@ -51,9 +52,17 @@ class Setup:
     seed: int
 
 
-def simulate(setup: Setup, policy: Policy, pattern: Pattern | Clients) -> Record:
-    """Runs until every request has ended."""
-    run = _Run(setup, policy)
+def simulate(setup: Setup, policy: Policy, pattern: Pattern | Clients, paces: Sequence[float] = ()) -> Record:
+    """Runs until every request has ended.
+
+    Args:
+        setup: what is simulated.
+        policy: what decides.
+        pattern: how requests come.
+        paces: what each batch in turn takes over what the menu says, the first again after the last; drawn
+            from the menu's spreads if there are none.
+    """
+    run = _Run(setup, policy, paces)
     if isinstance(pattern, Clients):
         run.answer(min(pattern.concurrency, setup.requests), setup.requests)
     else:
@@ -66,7 +75,7 @@ def simulate(setup: Setup, policy: Policy, pattern: Pattern | Clients) -> Record
 class _Run:
     """One simulation under way."""
 
-    def __init__(self, setup: Setup, policy: Policy) -> None:
+    def __init__(self, setup: Setup, policy: Policy, paces: Sequence[float]) -> None:
         self.record = Record()
         self.dispatcher = Dispatcher(
             policy,
@@ -78,6 +87,7 @@ class _Run:
         )
         self._setup = setup
         self._noise = Random(f"service times {setup.seed}")
+        self._paces = cycle(paces) if paces else None
         self._running: list[tuple[float, int, Batch]] = []
         self._number = 0
         self._ended = 0
@@ -131,11 +141,15 @@ class _Run:
         batch = self.dispatcher.assign(worker, now_s)
         if batch is None:
             return
-        spread_s = math.sqrt(batch.point.variance_s2[len(batch.requests) - 1])
-        nominal_s = max(_SHORTEST * batch.nominal_s, batch.nominal_s + spread_s * self._noise.gauss(0.0, 1.0))
-        took_s = self._setup.slowdown * nominal_s
+        took_s = self._setup.slowdown * self._nominal_s(batch)
         self.record.start(batch, now_s, took_s, switched=loaded is not None and loaded is not batch.point)
         heappush(self._running, (now_s + took_s, number, batch))
+
+    def _nominal_s(self, batch: Batch) -> float:
+        if self._paces is not None:
+            return batch.nominal_s * next(self._paces)
+        spread_s = math.sqrt(batch.point.variance_s2[len(batch.requests) - 1])
+        return max(_SHORTEST * batch.nominal_s, batch.nominal_s + spread_s * self._noise.gauss(0.0, 1.0))
 
     def _settle(self, request: Request, outcome: Outcome, now_s: float) -> None:
         self._ended += 1

@@ -68,7 +68,7 @@ def test_a_server_that_does_what_the_simulator_does_has_its_figures() -> None:
     assert row.differences(row.server) == pytest.approx(
         {"p50_ms": 0.0, "p95_ms": 0.0, "in_time_share": 0.0}, abs=1e-9
     )
-    assert (row.slowdown, row.load) == pytest.approx((1.0, 0.9))
+    assert (row.pace, row.load) == pytest.approx((1.0, 0.9))
     assert row.client.p50_ms == pytest.approx((row.server.p50_ms or 0.0) + 20.0)
     assert row.simulated.resolution_shares == {512: 1.0}
 
@@ -77,11 +77,26 @@ def test_what_the_pictures_really_took_is_what_is_simulated() -> None:
     schedule = make_schedule(Poisson(6.0), 300, 0, Wish(("red apple",), None, None))
     slow = _served_in_turn(schedule, 1.3 * SERVICE_S)
     row = replay(slow, RULES)
-    assert row.slowdown == pytest.approx(1.3)
+    assert row.pace == pytest.approx(1.3)
     assert row.server.p95_ms == pytest.approx(row.simulated.p95_ms)
     assert row.server.p95_ms != pytest.approx(
         replay(_served_in_turn(schedule, SERVICE_S), RULES).server.p95_ms
     )
+
+
+def test_each_picture_takes_what_it_took() -> None:
+    """One that takes ten times as long as the others holds up those behind it, as on the server."""
+    schedule = make_schedule(Poisson(5.0), 100, 0, Wish(("red apple",), None, None))
+    samples, free_s = [], 0.0
+    for number, planned in enumerate(schedule.planned):
+        took_s = SERVICE_S * (10 if number == 40 else 1)
+        began_s = max(free_s, planned.at_s)
+        free_s = began_s + took_s
+        reply = Reply(free_s, 200, "", 512, began_s - planned.at_s, took_s, 1, free_s - planned.at_s > 1.0)
+        samples.append(Sample(planned, planned.at_s, planned.at_s, free_s, reply))
+    row = replay(Run(schedule, tuple(samples), Facts(1.0)), RULES)
+    assert row.server.p95_ms == pytest.approx(row.simulated.p95_ms)
+    assert row.server.in_time_share == row.simulated.in_time_share < 1.0
 
 
 def test_clients_that_wait_are_simulated_as_such() -> None:
