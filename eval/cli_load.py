@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mixdq.configs.arrivals import Arrivals
 from mixdq.configs.console import stdout_console
-from mixdq.runtime.cli_simulate import Arrivals
 
 app = typer.Typer()
 

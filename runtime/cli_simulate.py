@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixdq.configs.arrivals import Arrivals
 from mixdq.configs.console import stdout_console
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ _TIMES = "What is served"
 _ARRIVALS = "Arrivals"
 _POLICY = "Policies"
 _MIB = 1 << 20
-
-
-class Arrivals(StrEnum):
-    """Patterns of arrivals."""
-
-    POISSON = "poisson"
-    GAMMA = "gamma"
-    MMPP = "mmpp"
-    BURST = "burst"
-    TRACE = "trace"
 
 
 @app.command()

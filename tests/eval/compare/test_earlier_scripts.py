@@ -55,7 +55,7 @@ def test_every_command_and_flag_on_the_page_exists() -> None:
     checked = 0
     for _, now in _rows():
         for quoted in re.findall(r"`([^`]+)`", now):
-            found = re.match(r"(mixdq-compile|mixdq-eval)(?: ([a-z]+))?", quoted)
+            found = re.match(r"(mixdq-compile|mixdq-eval)(?: ([a-z]+(?:-[a-z]+)*))?", quoted)
             allowed = known
             if found is not None and found[2] is not None:
                 assert found[2] in flags[found[1]], quoted
