@@ -47,15 +47,24 @@ def _made(document: Mapping[str, Any], ended_s: float) -> Reply:
     # Another server of this API need not tell these.
     timings = picture.get("timings") or {}
     size, batch = picture.get("size"), picture.get("batch")
+    wait_s, service_s = _seconds(timings.get("wait_ms")), _seconds(timings.get("service_ms"))
     return Reply(
         ended_s,
         200,
         size=None if size is None else int(str(size).split("x")[0]),
-        wait_s=_seconds(timings.get("wait_ms")),
-        service_s=_seconds(timings.get("service_ms")),
+        wait_s=wait_s,
+        service_s=service_s,
         batch=None if batch is None else int(batch),
         late=picture.get("late"),
+        overhead_s=_overhead_s(document.get("timings") or {}, wait_s, service_s),
     )
+
+
+def _overhead_s(whole: Mapping[str, Any], wait_s: float | None, service_s: float | None) -> float | None:
+    total_s, encode_s = _seconds(whole.get("total_ms")), _seconds(whole.get("encode_ms"))
+    if total_s is None or encode_s is None or wait_s is None or service_s is None:
+        return None
+    return total_s - encode_s - wait_s - service_s
 
 
 def _seconds(time_ms: float | None) -> float | None:

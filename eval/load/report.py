@@ -112,9 +112,15 @@ def load_line(row: Summary) -> str:
         if count
     )
     share = "" if row.in_time_share is None else f", in time {row.in_time_share:.4f}"
+    overhead = (
+        ""
+        if row.overhead_p50_ms is None
+        else f", server beside the model p50 {number(row.overhead_p50_ms, 1)} ms, "
+        f"p99 {number(row.overhead_p99_ms, 1)} ms"
+    )
     return (
         f"{row.title}: {times}, {row.requests} requests, {row.made} made"
-        f"{', ' if ends else ''}{ends}{share}, lag p99 {row.lag_p99_ms:.1f} ms"
+        f"{', ' if ends else ''}{ends}{share}{overhead}, lag p99 {row.lag_p99_ms:.1f} ms"
     )
 
 

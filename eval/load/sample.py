@@ -46,6 +46,7 @@ class Reply:
         service_s: of the batch on the worker.
         batch: pictures that were made together.
         late: whether it was made after the deadline, by the server's clock.
+        overhead_s: of the server, beside that wait, the service and the picture's encoding.
     """
 
     ended_s: float
@@ -56,6 +57,7 @@ class Reply:
     service_s: float | None = None
     batch: int | None = None
     late: bool | None = None
+    overhead_s: float | None = None
 
     @property
     def ending(self) -> Ending:

@@ -35,6 +35,8 @@ class Summary:
         p99_ms: 99 of 100 took no longer.
         mean_wait_ms: in the server, from arrival to the beginning of the service; None if it isn't told.
         mean_service_ms: of a batch on a worker; None if it isn't told.
+        overhead_p50_ms: of the server beside wait, service and the picture's encoding; None if it isn't told.
+        overhead_p99_ms: 99 of 100 pictures took no more of it.
         goodput_per_s: pictures in time a second; all pictures where there is no objective.
         mean_utility: of a picture; None where utilities are not known.
         made: pictures.
@@ -61,6 +63,8 @@ class Summary:
     p99_ms: float | None
     mean_wait_ms: float | None
     mean_service_ms: float | None
+    overhead_p50_ms: float | None
+    overhead_p99_ms: float | None
     goodput_per_s: float
     mean_utility: float | None
     made: int
@@ -109,6 +113,8 @@ def summarize(run: Run) -> Summary:
     lag_p50_ms, lag_p99_ms, lag_max_ms = np.percentile(
         [1e3 * sample.lag_s for sample in samples], (50, 99, 100)
     )
+    overheads_s = [sample.reply.overhead_s for sample in made]
+    overhead_p50_ms, _, overhead_p99_ms = percentiles_ms([one for one in overheads_s if one is not None])
     seconds = max(sample.ended_s for sample in samples)
     judged_s = _objective_s(run)
     in_time = None if judged_s is None else sum(sample.is_in_time(judged_s) for sample in samples)
@@ -125,6 +131,8 @@ def summarize(run: Run) -> Summary:
         p99_ms=p99_ms,
         mean_wait_ms=_mean_ms([sample.reply.wait_s for sample in made]),
         mean_service_ms=_mean_ms([sample.reply.service_s for sample in made]),
+        overhead_p50_ms=overhead_p50_ms,
+        overhead_p99_ms=overhead_p99_ms,
         goodput_per_s=(len(made) if in_time is None else in_time) / seconds,
         mean_utility=_mean_utility(made, run.facts.utilities),
         made=len(made),

@@ -1,11 +1,14 @@
 """Figures of samples, worked out by hand."""
 
 import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mixdq.configs.errors import EvaluationError
+from mixdq.eval.load.answer import read_answer
 from mixdq.eval.load.facts import Facts
 from mixdq.eval.load.report import load_line
 from mixdq.eval.load.run import Run
@@ -74,6 +77,17 @@ def test_times_in_the_server_are_means_of_those_that_were_told() -> None:
     row = summarize(_run(*samples))
     assert (row.mean_wait_ms, row.mean_service_ms) == pytest.approx((200.0, 200.0))
     assert summarize(_run(sample(0))).mean_wait_ms is None
+
+
+def test_the_servers_overhead_is_what_wait_service_and_encoding_leave() -> None:
+    picture = {"b64_json": "x", "size": "512x512", "timings": {"wait_ms": 30.0, "service_ms": 200.0}}
+    body = {"data": [picture], "timings": {"total_ms": 245.0, "encode_ms": 12.0}}
+    assert read_answer(json.dumps(body).encode(), 200, 1.0).overhead_s == pytest.approx(0.003)
+    told = [replace(sample(n), reply=replace(sample(n).reply, overhead_s=1e-3 * (n + 1))) for n in range(3)]
+    row = summarize(_run(*told))
+    assert (row.overhead_p50_ms, row.overhead_p99_ms) == pytest.approx((2.0, 2.98))
+    assert "beside the model p50 2.0 ms, p99 3.0 ms" in load_line(row)
+    assert "beside" not in load_line(summarize(_run(sample(0))))
 
 
 def test_a_run_whose_client_was_late_is_invalid_and_says_why() -> None:
