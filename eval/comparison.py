@@ -9,7 +9,7 @@ from functools import partial
 from PIL.Image import Image
 
 from mixdq.configs.bundle import Bundle, Component, EngineRecord
-from mixdq.eval.report import Row, Similarity
+from mixdq.eval.demo_report import Row, Similarity
 from mixdq.eval.similarity import psnr_db, ssim
 from mixdq.eval.timing import Timing, noise_for, time_in_turns
 from mixdq.runtime import Pipeline

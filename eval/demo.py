@@ -10,8 +10,8 @@ from rich.console import Console
 from mixdq.compiler.report import RunReport
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.eval.comparison import Pictures, compare
-from mixdq.eval.grid import Cell, Sheet
-from mixdq.eval.report import DemoReport, Row
+from mixdq.eval.contact_sheet import Cell, Sheet
+from mixdq.eval.demo_report import DemoReport, Row
 from mixdq.eval.variants import RTX, Variants, compile_variant, rtx_obstacle
 from mixdq.export.source import open_source
 from mixdq.runtime import load

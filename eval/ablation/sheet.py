@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixdq.eval.ablation.cases import Case
-from mixdq.eval.grid import Cell, Sheet
+from mixdq.eval.contact_sheet import Cell, Sheet
 from mixdq.eval.quality.pictures import DrawnSet
 
 _SHEET_FILE = "samples.png"

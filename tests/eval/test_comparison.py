@@ -14,7 +14,7 @@ from mixdq.configs.sqnr import IDENTICAL_PSNR_DB
 from mixdq.eval.comparison import Comparison, compare
 from mixdq.eval.demo import PROMPTS as DEMO_PROMPTS
 from mixdq.eval.demo import sample_sheet
-from mixdq.eval.report import DemoReport
+from mixdq.eval.demo_report import DemoReport
 from mixdq.runtime import load
 
 SwapEngine = Callable[[Component, str], None]

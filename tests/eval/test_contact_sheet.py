@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixdq.eval.grid import Cell, Sheet
+from mixdq.eval.contact_sheet import Cell, Sheet
 
 
 def _sheet(colours: list[list[tuple[int, int, int]]], label: str = "a prompt") -> Sheet:

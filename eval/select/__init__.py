@@ -1,0 +1,1 @@
+"""The best plan, resolution and back end within wishes, from what was measured."""
