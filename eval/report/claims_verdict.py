@@ -1,0 +1,91 @@
+"""What became of a claim, and of each check of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mixdq.configs.claims import Claim
+
+
+class State(StrEnum):
+    """How a claim stands, the gravest first: a claim stands as the gravest of its checks."""
+
+    UNMET = "unmet"
+    NOT_MEASURABLE = "not measurable here"
+    NOT_FOUND = "not in these folders"
+    MET = "met"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        what: was asked.
+        state: what became of it.
+        theirs: the source's figure.
+        ours: the figure that was found, or by what it is shown, or what it needs.
+        apart: by how much it is not what it should be, or what is lacking; empty unless it is unmet.
+        evidence: documents with their digests, or tests.
+        command: what measures it.
+        beside: whether it is of another model, and decides nothing.
+    """
+
+    what: str
+    state: State
+    theirs: str
+    ours: str
+    apart: str
+    evidence: tuple[str, ...]
+    command: str
+    beside: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim.
+
+    Attributes:
+        claim: what was claimed.
+        findings: one a check, in the claim's order.
+    """
+
+    claim: Claim
+    findings: tuple[Finding, ...]
+
+    @property
+    def state(self) -> State:
+        """The gravest of the checks that decide."""
+        order = list(State)
+        return min((one.state for one in self.findings if not one.beside), key=order.index)
+
+    @property
+    def theirs(self) -> str:
+        """The source's figures."""
+        return self.claim.theirs or _joined(one.theirs for one in self.findings)
+
+    @property
+    def ours(self) -> str:
+        """What was found, check by check."""
+        return _joined(one.ours for one in self.findings)
+
+    @property
+    def by_how_much(self) -> str:
+        """By how much it is unmet; empty if it isn't."""
+        return _joined(one.apart for one in self.findings if not one.beside)
+
+    @property
+    def evidence(self) -> str:
+        """Documents and tests that say so."""
+        return _joined(each for one in self.findings for each in one.evidence)
+
+    @property
+    def command(self) -> str:
+        """What measures it."""
+        return self.claim.command
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, texts)))
