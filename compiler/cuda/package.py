@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixdq.compiler.cuda.mutations import mutations_found_once
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 
@@ -53,7 +54,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
         StorageError: the disk is full or the folder can't be written.
     """
     assert path.suffix == _SUFFIX, path
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), mutations_found_once():
         try:
             exported = torch.export.export(module, tuple(inputs), strict=False)
             with writing(path) as temporary:
