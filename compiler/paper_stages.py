@@ -17,7 +17,6 @@ from mixdq.compiler.recipe import Recipe
 from mixdq.compiler.records import StageRecord
 from mixdq.compiler.saved_recipe import LAYERS_FILE, PLAN_FILE, RANGES_FILE, RECIPE_FILE, SavedRecipe
 from mixdq.compiler.stages import Made
-from mixdq.compiler.torch_stages import TOKENIZERS
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import (
     BUNDLE_FILE,
@@ -35,6 +34,7 @@ from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Target
 from mixdq.export.source import SourceModel
+from mixdq.export.tokenizer_files import TOKENIZERS
 
 
 def make_plan(report: Report, recipe: Recipe, layers: Path, work: Path, root: Path) -> Made:

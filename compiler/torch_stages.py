@@ -22,8 +22,8 @@ from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.export.calibrate_size import batches
 from mixdq.export.source import SUBFOLDERS, SourceModel
+from mixdq.export.tokenizer_files import TOKENIZERS
 
-TOKENIZERS = ("tokenizer", "tokenizer_2")
 _UNREAD = {Component.VAE_DECODER: ("encoder.", "quant_conv.")}
 """What a text-to-image model doesn't need of a component's weights, by how the names begin."""
 

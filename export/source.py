@@ -17,8 +17,9 @@ from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.presets import model_name, preset_for
 from mixdq.export.hub import WEIGHT_STEMS
 from mixdq.export.model_configs import check_configs, check_pipeline
-from mixdq.export.model_files import find_model, read_config, require
+from mixdq.export.model_files import find_model, read_config
 from mixdq.export.scheduler_configs import scheduler_spec, with_scheduler
+from mixdq.export.tokenizer_files import TOKENIZERS, special_ids, tokenizer_files
 from mixdq.export.weight_choice import choose_weights, find_vae
 from mixdq.export.weights.reader import WeightSource
 
@@ -26,9 +27,6 @@ _CONFIG_FILES = {
     **{name: f"{name}/config.json" for name in WEIGHT_STEMS},
     "scheduler": "scheduler/scheduler_config.json",
 }
-_TOKENIZERS = ("tokenizer", "tokenizer_2")
-_TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
-_MORE_TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class SourceModel:
 
     def pipeline_spec(self, bos_digest: str) -> PipelineSpec:
         """What the runtime needs to know beside the engines."""
-        tokenizers = [_tokenizer_ids(self.folder, name) for name in _TOKENIZERS]
+        tokenizers = [special_ids(self.folder, name) for name in TOKENIZERS]
         return PipelineSpec(
             latent_channels=self.configs["vae"]["latent_channels"],
             downsampling=self.downsampling,
@@ -157,34 +155,9 @@ def open_architecture(choice: ModelChoice) -> SourceModel:
     networks = {name: config for name, config in configs.items() if name != "scheduler"}
     architecture = sha256_of_text(json.dumps([networks, choice.vae_precision], sort_keys=True))
     digest = hashlib.sha256(json.dumps([architecture, configs["scheduler"]], sort_keys=True).encode())
-    for name in _TOKENIZERS:
-        _tokenizer_ids(folder, name)
-        for path in _tokenizer_files(folder, name):
+    for name in TOKENIZERS:
+        special_ids(folder, name)
+        for path in tokenizer_files(folder, name):
             digest.update(f"{path.relative_to(folder)} {sha256_of_file(path)}\n".encode())
     identity = ModelIdentity(model_name(choice.model), digest.hexdigest())
     return SourceModel(choice, folder, identity, architecture, configs, config_files, {})
-
-
-def _tokenizer_files(folder: Path, name: str) -> list[Path]:
-    """All files that a tokenizer is read from; not every model has the last three."""
-    more = [folder / name / file for file in _MORE_TOKENIZER_FILES]
-    needed = [require(folder, f"{name}/{file}") for file in _TOKENIZER_FILES]
-    return needed + [path for path in more if path.is_file()]
-
-
-def _tokenizer_ids(folder: Path, name: str) -> dict[str, int]:
-    vocabulary = read_config(folder, f"{name}/vocab.json")
-    config = read_config(folder, f"{name}/tokenizer_config.json")
-
-    def token_id(key: str) -> int:
-        token = config.get(key)
-        text = token.get("content") if isinstance(token, dict) else token
-        number = vocabulary.get(text) if isinstance(text, str) else None
-        if not isinstance(number, int):
-            raise ModelError(
-                f"{folder / name}: the {key} {text!r} of tokenizer_config.json has no number in vocab.json; "
-                "the tokenizer is damaged: download the model again"
-            )
-        return number
-
-    return {short: token_id(f"{short}_token") for short in ("bos", "eos", "pad")}

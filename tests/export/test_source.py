@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import CLIPTokenizer
 
 from mixdq.configs.errors import ModelError, RequestError, StorageError
 from mixdq.configs.model_choice import ModelChoice
@@ -431,6 +432,16 @@ def test_a_resolution_off_the_step_names_the_nearest(
 ) -> None:
     with pytest.raises(RequestError, match=nearest):
         emoji.check_resolution(resolution)
+
+
+def test_a_model_saved_by_transformers_is_the_same_pipeline(emoji: SourceModel, model_copy: Path) -> None:
+    for name in ("tokenizer", "tokenizer_2"):
+        tokenizer = CLIPTokenizer.from_pretrained(model_copy / name)
+        shutil.rmtree(model_copy / name)
+        tokenizer.save_pretrained(model_copy / name)
+        assert not (model_copy / name / "vocab.json").exists()
+    saved = open_source(ModelChoice(str(model_copy)))
+    assert saved.pipeline_spec("digest") == emoji.pipeline_spec("digest")
 
 
 def test_the_pipeline_spec_reads_special_tokens_from_the_vocabulary(emoji: SourceModel) -> None:
