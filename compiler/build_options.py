@@ -1,4 +1,4 @@
-"""How TensorRT's builders work: what a user may choose, and what the layout brings."""
+"""How builders work: what a user may choose, and what the layout brings."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ class BuildOptions:
     Attributes:
         timing_cache: a file of TensorRT's timings: read if it is there, and written after the build.
         strip_weights: engines without weights, which are in one file that all of them share.
+        tiles: of the CUDA back end: a table of its kernels' tiles that was tuned for this GPU; None for the
+            one that ships for it.
     """
 
     timing_cache: Path | None
     strip_weights: bool
+    tiles: Path | None = None
 
     def check_used(self, targets: Sequence[Target]) -> None:
         """Refuses options that none of the targets has a use for.
@@ -35,6 +38,11 @@ class BuildOptions:
         Raises:
             TargetError: says which option to leave out.
         """
+        if self.tiles is not None and all(target.backend is not Backend.CUDA for target in targets):
+            raise TargetError(
+                "--tiles is for the kernels of a cuda target, and there is none; leave it out, or add "
+                "--target cuda:sm90, say"
+            )
         if any(target.backend is not Backend.CPU for target in targets):
             return
         given = {"--timing-cache": self.timing_cache is not None, "--strip-weights": self.strip_weights}

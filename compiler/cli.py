@@ -20,6 +20,7 @@ from mixdq.compiler.cli_sensitivity import app as sensitivity_app
 from mixdq.compiler.cli_show import show
 from mixdq.compiler.cli_targets import legality
 from mixdq.compiler.cli_tune import app as tune_app
+from mixdq.compiler.cuda.stage import kernels_gpu, tiles_in_words
 from mixdq.compiler.pipeline import Goal
 from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
@@ -87,6 +88,7 @@ def _from_model(goal: Goal) -> Callable[..., None]:
         ranges: o.Ranges = None,
         timing_cache: o.TimingCache = None,
         strip_weights: o.StripWeights = False,
+        tiles: o.Tiles = None,
         work: o.Work = None,
         jobs: o.Jobs = None,
     ) -> None:
@@ -116,9 +118,11 @@ def _from_model(goal: Goal) -> Callable[..., None]:
                 ranges, source, prompts, prompt_count, seed, calibration_resolution, calibration_steps
             ),
             layout=layout,
-            build=BuildOptions(timing_cache=timing_cache, strip_weights=strip_weights),
+            build=BuildOptions(timing_cache=timing_cache, strip_weights=strip_weights, tiles=tiles),
         )
         print(f"plan: {chosen.words}")
+        if (on := kernels_gpu(targets)) is not None:
+            print(f"kernels' tiles: {tiles_in_words(tiles, on)}")
         _make(recipe, source, out, work, jobs, goal)
 
     return command

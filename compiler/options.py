@@ -104,12 +104,22 @@ StripWeights = Annotated[
         rich_help_panel=_ENGINES,
     ),
 ]
+Tiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--tiles",
+        help="Of a cuda target: tiles of its kernels, tuned for this GPU with `python -m "
+        "mixdq.compiler.cuda.kernels.tune`. (default: those that ship for it, else by rule)",
+        rich_help_panel=_ENGINES,
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.")]
 Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="cpu, tensorrt, or rtx:sm75, sm80, sm86, sm89, sm120, sm121; repeat it. (default: cpu)",
+        help="cpu, tensorrt, rtx:sm75, sm80, sm86, sm89, sm120, sm121, or on a GPU its own cuda:sm90, say; "
+        "repeat it. (default: cpu)",
         rich_help_panel=_ENGINES,
     ),
 ]

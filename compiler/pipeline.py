@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
-from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, make_packages
+from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, make_packages, tiles_for
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
 from mixdq.compiler.needs import TORCH_MIB, Needs
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
@@ -30,6 +30,7 @@ from mixdq.compiler.worker import Call
 from mixdq.configs.bundle import SYMBOLIC, Component, TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import TargetError
+from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Backend, Dialect, Layout, Target
@@ -68,7 +69,8 @@ _BUILDER_MODULES = {
     Dialect.TENSORRT: "mixdq.compiler.tensorrt_builder",
 }
 _PACKAGES_CODE = (
-    *("mixdq.compiler.cuda", "mixdq.export.layers", "mixdq.export.modules", "mixdq.export.simulate"),
+    *("mixdq.compiler.cuda", "mixdq.compiler.cuda.kernels"),
+    *("mixdq.export.layers", "mixdq.export.modules", "mixdq.export.simulate"),
     *("mixdq.configs.form", "mixdq.configs.form_quantizer", "mixdq.configs.quantizer"),
     *("mixdq.configs.quantizing", "mixdq.configs.realized", "mixdq.configs.target"),
 )
@@ -368,7 +370,9 @@ class _Maker:
             source=self._source,
             root=self._out.root,
             with_ranges=quantized,
+            tiles=recipe.build.tiles,
         )
+        builder = builder_facts(target)
 
         def facts(done: Results) -> Mapping[str, object]:
             return {
@@ -377,7 +381,8 @@ class _Maker:
                 "resolutions": self.sizes(component),
                 "batch": recipe.batch,
                 "quantized": [done[name].value for name in needs] if quantized else [],
-                "builder": builder_facts(target),
+                "builder": builder,
+                "tiles": sha256_of_text(tiles_for(recipe.build.tiles, builder["for"]).to_json()),
                 "code": code_digest(*_PACKAGES_CODE),
             }
 

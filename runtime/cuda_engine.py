@@ -7,21 +7,28 @@ is compiled here, and no kernel's Python source is needed: a package holds machi
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mixdq.configs.bundle import EngineRecord, FileRecord
-from mixdq.configs.errors import BundleError, MachineError, TargetError
-from mixdq.configs.gpu import Gpu, find_gpu
+from mixdq.configs.bundle import EngineRecord
+from mixdq.configs.errors import BundleError, MachineError
+from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Target
+from mixdq.runtime.cuda_checks import (
+    TunedElsewhereWarning,
+    check_package,
+    check_room,
+    load_torch,
+    require_cuda,
+    tuned_elsewhere,
+)
 from mixdq.runtime.engine import Array
-from mixdq.runtime.mapped_constants import map_constants
+from mixdq.runtime.mapped_constants import map_constants, scratch_bytes
 
-_LEAST_CAPABILITY = 80
-_MIB = 1 << 20
 _WARM_UPS = 2  # libraries load and choose kernels then, which can't be recorded
 
 
@@ -37,24 +44,29 @@ class CudaOpener:
         self._gpu = require_cuda(target, find_gpu())
         self._torch = load_torch(target)
         self._constants: dict[tuple[Path, ...], dict[str, Any]] = {}
-        self._resident: set[tuple[FileRecord, ...]] = set()
+        self._said: set[str] = set()
         self._lock = Lock()
         self._pool: Any = None
 
     def check(self, record: EngineRecord) -> None:
-        """Refuses a package for another GPU or of another torch, and one that the GPU has no room for."""
-        check_package(record, self._gpu, self._torch.__version__)
-        if record.weights not in self._resident:
-            free, _ = self._torch.cuda.mem_get_info()
-            check_room(record, free)
+        """Refuses a package of another torch, and warns of one that was tuned for another GPU."""
+        check_package(record, self._torch.__version__)
+        if (note := tuned_elsewhere(record, self._gpu)) is not None and note not in self._said:
+            self._said.add(note)
+            warnings.warn(note, TunedElsewhereWarning, stacklevel=2)
 
     def open(self, record: EngineRecord, path: Path, weights: tuple[Path, ...]) -> CudaNetwork:
-        """Loads a package; its constants once for all packages that name the same files."""
+        """Loads a package; its constants once for all packages that name the same files.
+
+        Raises:
+            MachineError: the GPU has too little memory for it; said before anything is loaded.
+        """
         torch = self._torch
+        constants = 0 if weights in self._constants else sum(file.bytes for file in record.weights)
+        check_room(record.component, constants, scratch_bytes(weights, path.name), _free_bytes(torch))
         with _telling(torch, f"loading {path.name}"):
             if weights not in self._constants:
                 self._constants[weights] = map_constants(torch, weights, "cuda")
-                self._resident.add(record.weights)
             return self.network(path, self._constants[weights])
 
     def network(self, path: Path, constants: Mapping[str, Any]) -> CudaNetwork:
@@ -72,7 +84,6 @@ class CudaOpener:
     def close(self) -> None:
         """Gives the constants back."""
         self._constants.clear()
-        self._resident.clear()
         self._pool = None
         self._torch.cuda.empty_cache()
 
@@ -170,88 +181,10 @@ class CudaEngine:
         return outputs
 
 
-def require_cuda(target: Target, gpu: Gpu | None) -> Gpu:
-    """The GPU that a target's packages run on.
-
-    Raises:
-        TargetError: there is none, it is too old, or of another compute capability.
-    """
-    if gpu is None:
-        raise TargetError(
-            f"{target} engines run on an NVIDIA GPU, and this machine has none that its driver shows; run "
-            "them on a machine that has one, or load a bundle that was built with --target cpu"
-        )
-    if gpu.sm < _LEAST_CAPABILITY:
-        raise TargetError(
-            f"{target} engines need a GPU of compute capability 8.0 or more, found {gpu.name} of "
-            f"{gpu.sm // 10}.{gpu.sm % 10}; use --target rtx:sm{gpu.sm} or cpu"
-        )
-    if target.sm != gpu.sm:
-        raise TargetError(
-            f"{target} engines hold machine code for that compute capability alone, found {gpu.name} (sm"
-            f"{gpu.sm}); build on this machine with `mixdq-compile run MODEL --target cuda:sm{gpu.sm}`"
-        )
-    return gpu
-
-
-def load_torch(target: Target) -> Any:
-    """torch, with a GPU that it can use.
-
-    Raises:
-        TargetError: it is not installed, or has no CUDA.
-    """
-    try:
-        torch = importlib.import_module("torch")
-    except (ImportError, OSError) as error:
-        raise TargetError(
-            f"{target} engines are run by torch, which does not load here ({error}); install torch's build "
-            "for CUDA, in the version that built the bundle"
-        ) from error
-    if not torch.cuda.is_available():
-        raise TargetError(
-            f"torch {torch.__version__} can't use the GPU here; install its build for CUDA, in the version "
-            "that built the bundle"
-        )
-    return torch
-
-
-def check_package(record: EngineRecord, gpu: Gpu, version: str) -> None:
-    """Refuses a package that was tuned for another GPU or built by another torch.
-
-    Raises:
-        TargetError: another GPU.
-        BundleError: another version.
-    """
-    if record.built_for != gpu.name:
-        raise TargetError(
-            f"{record.file.path} was compiled and tuned for {record.built_for}, found {gpu.name}; compile it "
-            "for this GPU with `mixdq-compile run` here, which tunes anew or, without a table for it, takes "
-            "the kernels' defaults"
-        )
-    if record.builder != f"torch {version}":
-        raise BundleError(
-            f"{record.file.path} was built by {record.builder}, and such a package is read by that version "
-            f"alone; found torch {version}; install the version that built it, or build the bundle again here"
-        )
-
-
-def check_room(record: EngineRecord, free: int) -> None:
-    """Refuses a package whose constants alone are more than the GPU has free.
-
-    Args:
-        record: its entry in the bundle.
-        free: bytes.
-
-    Raises:
-        MachineError: says both sizes.
-    """
-    needed = sum(file.bytes for file in record.weights)
-    if needed > free:
-        raise MachineError(
-            f"the weights of {record.component} need {needed // _MIB} MiB of the GPU's memory, beside what "
-            f"computing takes, and {free // _MIB} MiB are free; end what else runs on the GPU, or build a "
-            "bundle of fewer bits"
-        )
+def _free_bytes(torch: Any) -> int:
+    """What the GPU has free, and torch holds of it without using it."""
+    free, _ = torch.cuda.mem_get_info()
+    return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 
 
 def load_package(torch: Any, path: Path, constants: Mapping[str, Any]) -> Any:

@@ -13,6 +13,9 @@ from mixdq.configs.errors import BundleError
 CHANNELS_LAST = "mixdq.channels_last"
 """Key of a file's metadata: the names of the `[N, C, R, S]` tensors that it holds as `[N, R, S, C]`."""
 
+SCRATCH = "mixdq.scratch"
+"""Another key: bytes of the GPU's memory that each package takes to compute, by its file's name."""
+
 _LENGTH_BYTES = 8
 _TYPES = {
     "F64": "float64",
@@ -50,6 +53,30 @@ def map_constants(torch: Any, paths: Sequence[Path], device: str) -> dict[str, A
                 f"{path} is no file of constants that mixdq wrote ({error}); build the bundle again"
             ) from error
     return tensors
+
+
+def scratch_bytes(paths: Sequence[Path], package: str) -> int:
+    """What a package takes of the GPU's memory beside its constants; 0 where nobody measured it.
+
+    Args:
+        paths: the files of its constants.
+        package: the name of its file.
+
+    Raises:
+        BundleError: a file does not have the form of one.
+    """
+    total = 0
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+                header = json.loads(file.read(min(length, path.stat().st_size)))
+            total += int(json.loads(header["__metadata__"][SCRATCH]).get(package, 0))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise BundleError(
+                f"{path} is no file of constants that mixdq wrote ({error}); build the bundle again"
+            ) from error
+    return total
 
 
 def _tensors(torch: Any, content: mmap.mmap, device: str) -> dict[str, Any]:

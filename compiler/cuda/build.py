@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 import torch
 from torch import Tensor
 
 from mixdq.compiler.cuda.constants import write_constants
+from mixdq.compiler.cuda.kernels.tiles import tiles_of
 from mixdq.compiler.cuda.networks import Network, NetworkOrder, make_network
 from mixdq.compiler.cuda.package import compile_package
-from mixdq.compiler.cuda.stage import PackageOrder, PackageRecord
+from mixdq.compiler.cuda.scratch import measure_scratch
+from mixdq.compiler.cuda.stage import PackageOrder, PackageRecord, tiles_for
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import GraphError, TargetError
+from mixdq.configs.files import write_text
 from mixdq.configs.gpu import find_gpu
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
@@ -53,14 +57,19 @@ def build_packages(report: Report, order: PackageOrder, device: str) -> Made:
             ranges=RangeTable.read(root / "ranges.json") if order.with_ranges else None,
         ),
     )
+    name = "cpu" if gpu is None else gpu.name
+    tiles = tiles_for(order.tiles, name)
     constants: dict[str, Tensor] = {}
+    scratch: dict[str, int] = {}
     records = []
-    for index, resolution in enumerate(order.sizes):
-        report("compiling", index, len(order.sizes))
-        records.append(_compile(network, order, resolution, constants, "cpu" if gpu is None else gpu.name))
+    with tiles_of(tiles):
+        for index, resolution in enumerate(order.sizes):
+            report("compiling", index, len(order.sizes))
+            records.append(_compile(network, order, resolution, constants, scratch, name))
     report("writing constants", 0, None)
-    write_constants(root / order.weights, constants)
-    files = (root / order.weights, *(root / record.path for record in records))
+    write_constants(root / order.weights, constants, scratch)
+    write_text(root / order.tile_table, tiles.to_json())
+    files = (root / order.weights, root / order.tile_table, *(root / record.path for record in records))
     return Made(files, [to_plain(record) for record in records])
 
 
@@ -69,12 +78,17 @@ def _compile(
     order: PackageOrder,
     resolution: int | None,
     constants: dict[str, Tensor],
+    scratch: dict[str, int],
     gpu: str,
 ) -> PackageRecord:
+    """Compiles one package; adds to the constants, and to the memory that packages take on a GPU."""
     path = order.path(resolution)
     inputs = network.inputs(order.resolutions[0] if resolution is None else resolution)
     package = compile_package(network.module, tuple(inputs.values()), order.root / path)
     _add(constants, package.constants, path)
+    if all(value.is_cuda for value in package.constants.values()):
+        found = measure_scratch(order.root / path, package.constants, tuple(inputs.values()))
+        scratch[PurePath(path).name] = found
     return PackageRecord(
         resolution=resolution,
         path=path,

@@ -15,9 +15,20 @@ from mixdq.configs.files import writing
 CHANNELS_LAST = "mixdq.channels_last"
 """Key of the file's metadata: the names of the `[N, C, R, S]` tensors that are stored as `[N, R, S, C]`."""
 
+SCRATCH = "mixdq.scratch"
+"""Another key: bytes of the GPU's memory that each package takes to compute, by its file's name."""
 
-def write_constants(path: Path, tensors: Mapping[str, Tensor]) -> None:
+
+def write_constants(
+    path: Path, tensors: Mapping[str, Tensor], scratch: Mapping[str, int] | None = None
+) -> None:
     """Writes tensors so that they can be mapped as they are to be laid out in a GPU's memory.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        scratch: what packages take beside them, in bytes, by their files' names; None where it was not
+            measured.
 
     Raises:
         StorageError: the disk is full or the folder can't be written.
@@ -28,7 +39,8 @@ def write_constants(path: Path, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items()
     }
     with writing(path) as temporary:
-        save_file(stored, temporary, metadata={CHANNELS_LAST: json.dumps(turned)})
+        metadata = {CHANNELS_LAST: json.dumps(turned), SCRATCH: json.dumps(dict(scratch or {}))}
+        save_file(stored, temporary, metadata=metadata)
         # safetensors makes files that only their owner can read, and a bundle is served by others.
         temporary.chmod(0o644)
 

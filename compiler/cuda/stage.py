@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass as plain
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic.dataclasses import dataclass
 
+from mixdq.compiler.cuda.kernels.tiles import TileTable, shipped_table
 from mixdq.compiler.records import StageRecord
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
@@ -17,11 +19,12 @@ from mixdq.configs.bundle import Component, EngineRecord, TensorSpec
 from mixdq.configs.documents import STRICT, parse
 from mixdq.configs.errors import BundleError, TargetError
 from mixdq.configs.gpu import find_gpu
-from mixdq.configs.target import Target
+from mixdq.configs.target import Backend, Target
 from mixdq.export.source import SourceModel
 
 _FOLDER = "engines"
 _LEAST_CAPABILITY = 80
+_TUNE = "python -m mixdq.compiler.cuda.kernels.tune TILES.json"
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -66,6 +69,7 @@ class PackageOrder:
         source: the model.
         root: the bundle's folder, which holds `layers.json`, `plan.yaml` and `ranges.json`.
         with_ranges: whether there is a `ranges.json`.
+        tiles: a table of kernels' tiles that was tuned for this GPU; None for the one that ships for it.
     """
 
     component: Component
@@ -76,6 +80,7 @@ class PackageOrder:
     source: SourceModel
     root: Path
     with_ranges: bool
+    tiles: Path | None = None
 
     def path(self, resolution: int | None) -> str:
         """Where a package goes in the bundle: `engines/unet-512.cuda-sm90.pt2`."""
@@ -86,6 +91,11 @@ class PackageOrder:
     def weights(self) -> str:
         """Where the constants of all of them go."""
         return f"{_FOLDER}/{self.component}.{self.target.slug}.weights"
+
+    @property
+    def tile_table(self) -> str:
+        """Where the tiles that its kernels were compiled with go."""
+        return f"{_FOLDER}/{self.component}.{self.target.slug}.tiles.json"
 
 
 @plain(frozen=True, slots=True)
@@ -120,6 +130,46 @@ def make_packages(report: Report, order: PackageOrder) -> Made:
     from mixdq.compiler.cuda.build import build_packages
 
     return build_packages(report, order, "cuda")
+
+
+def tiles_for(path: Path | None, gpu: str) -> TileTable:
+    """The tiles that kernels are compiled with on a GPU; an empty table where they are chosen by rule.
+
+    Args:
+        path: a table of a user's; None for the one that ships for the GPU.
+        gpu: its name.
+
+    Raises:
+        TargetError: no table there, or one of another GPU.
+    """
+    if path is None:
+        return shipped_table(gpu)
+    table = TileTable.read(path)
+    if table.gpu != gpu:
+        raise TargetError(
+            f"{path} holds tiles that were tuned for {table.gpu}, found {gpu}; tune here with `{_TUNE}`, or "
+            "leave --tiles out"
+        )
+    return table
+
+
+def kernels_gpu(targets: Sequence[Target]) -> str | None:
+    """The name of the GPU that one of the targets compiles kernels for here; None without either."""
+    gpu = find_gpu() if any(target.backend is Backend.CUDA for target in targets) else None
+    return None if gpu is None else gpu.name
+
+
+def tiles_in_words(path: Path | None, gpu: str) -> str:
+    """Where the kernels' tiles come from, and what to do where nobody tuned them; see `tiles_for`."""
+    table = tiles_for(path, gpu)
+    if path is not None:
+        return f"{len(table.tiles)} tuned for {gpu}, of {path}"
+    if table.tiles:
+        return f"{len(table.tiles)} tuned for {gpu}, which ship"
+    return (
+        f"by rule, because none were tuned for {gpu}; `{_TUNE}` tunes them once, and --tiles TILES.json "
+        "takes them"
+    )
 
 
 def require_compiler(target: Target) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mixdq.compiler.build_options import BuildOptions
-from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, PackageRecord, require_compiler
+from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
+from mixdq.compiler.cuda.stage import (
+    PackageOrder,
+    PackagePiece,
+    PackageRecord,
+    require_compiler,
+    tiles_for,
+    tiles_in_words,
+)
 from mixdq.compiler.recipe import Calibration, Recipe, Uniform
 from mixdq.compiler.records import StageRecord
 from mixdq.configs.bundle import Component, FileRecord, TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import TargetError
-from mixdq.configs.gpu import find_gpu
+from mixdq.configs.gpu import Gpu, find_gpu
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.precision import Precision
 from mixdq.configs.target import Layout, Target
@@ -57,9 +66,50 @@ def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
     assert record.inputs == (sample,)
 
 
+def test_tiles_are_those_of_a_table_or_those_that_ship_or_by_rule(tmp_path: Path) -> None:
+    tile = Tile(64, 64, 128, 4, 3)
+    own = tmp_path / "tiles.json"
+    own.write_text(TileTable("NVIDIA L4", {Shape("int8_linear", 1, 2, 3): tile}).to_json())
+    assert tiles_for(own, "NVIDIA L4").find(Shape("int8_linear", 1, 2, 3)) == tile
+    assert tiles_in_words(own, "NVIDIA L4") == f"1 tuned for NVIDIA L4, of {own}"
+    assert tiles_in_words(None, "NVIDIA H200").endswith("tuned for NVIDIA H200, which ship")
+    assert not tiles_for(None, "NVIDIA L4").tiles
+    assert re.match(
+        r"by rule, because none were tuned for NVIDIA L4; .*--tiles", tiles_in_words(None, "NVIDIA L4")
+    )
+
+
+def test_tiles_of_another_gpu_or_for_no_gpu_are_refused(tmp_path: Path) -> None:
+    own = tmp_path / "tiles.json"
+    own.write_text(TileTable("NVIDIA L4", {}).to_json())
+    with pytest.raises(TargetError, match=r"tuned for NVIDIA L4, found NVIDIA H200; tune here with .*tune"):
+        tiles_for(own, "NVIDIA H200")
+    with pytest.raises(TargetError, match="--tiles is for the kernels of a cuda target, and there is none"):
+        BuildOptions(None, strip_weights=False, tiles=own).check_used([Target.parse("cpu")])
+    BuildOptions(None, strip_weights=False, tiles=own).check_used([CUDA])
+
+
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
 def test_a_machine_without_a_gpu_is_refused_before_any_work() -> None:
     with pytest.raises(TargetError, match=r"cuda:sm90 compiles on the GPU .* this machine has none"):
+        require_compiler(CUDA)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "message"),
+    [
+        (
+            Gpu("Tesla T4", 75),
+            "needs a GPU of compute capability 8.0 or more, found Tesla T4 of 7.5; choose rtx:sm75",
+        ),
+        (Gpu("NVIDIA L4", 89), "found NVIDIA L4; use --target cuda:sm89 here"),
+    ],
+)
+def test_a_gpu_that_is_too_old_or_another_is_refused_before_any_work(
+    gpu: Gpu, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixdq.compiler.cuda.stage.find_gpu", lambda: gpu)
+    with pytest.raises(TargetError, match=message):
         require_compiler(CUDA)
 
 
