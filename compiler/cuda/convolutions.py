@@ -8,6 +8,7 @@ from torch.nn import functional
 from mixdq.compiler.cuda.forms import InputGrid
 from mixdq.compiler.cuda.kernels.convolution import int8_conv2d, w8a16_conv2d
 from mixdq.compiler.cuda.kernels.packing import row_offsets
+from mixdq.compiler.cuda.norms import GroupNorm
 from mixdq.compiler.cuda.products import Quantize
 
 
@@ -54,6 +55,18 @@ class Convolution(nn.Module):
         """
         raise NotImplementedError
 
+    def of_norm(
+        self,
+        norm: GroupNorm,
+        parts: tuple[Tensor, ...],
+        pixels: Tensor,
+        residual: Tensor | None = None,
+        shift: Tensor | None = None,
+    ) -> Tensor:
+        """The convolution of normalized pixels, given whole and in the parts that they consist of."""
+        convolved: Tensor = self(norm(pixels), residual, shift)
+        return convolved
+
 
 class HalfConvolution(Convolution):
     """A convolution in FP16: cuDNN's, on channels-last views."""
@@ -96,6 +109,22 @@ class Int8Convolution(Convolution):
         self, activation: Tensor, residual: Tensor | None = None, shift: Tensor | None = None
     ) -> Tensor:
         """See `Convolution.forward`."""
+        return self._convolved(activation, residual, shift, self.padding)
+
+    def of_norm(
+        self,
+        norm: GroupNorm,
+        parts: tuple[Tensor, ...],
+        pixels: Tensor,
+        residual: Tensor | None = None,
+        shift: Tensor | None = None,
+    ) -> Tensor:
+        """See `Convolution.of_norm`; the norm's kernel reads the parts, and makes the border."""
+        return self._convolved(norm.quantized(parts, self.grid, self.padding), residual, shift, 0)
+
+    def _convolved(
+        self, activation: Tensor, residual: Tensor | None, shift: Tensor | None, padding: int
+    ) -> Tensor:
         pixels: Tensor = int8_conv2d(
             activation,
             self.grid.zero,
@@ -106,7 +135,7 @@ class Int8Convolution(Convolution):
             shift,
             residual,
             self.stride,
-            self.padding,
+            padding,
         )
         return pixels
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda.kernels.linear import int8_text_linear
+from mixdq.compiler.cuda.norms import LayerNorm
 from mixdq.compiler.cuda.products import Int8Product, Product
 
 
@@ -32,7 +33,22 @@ class Fan(nn.Module):
 
     def forward(self, activation: Tensor) -> list[Tensor]:
         """From FP16 `[..., K]` to each layer's `[..., N]`, views of what the products wrote."""
-        wide = [product(product.quantize(activation)) for product in self.products]  # type: ignore[operator]
+        return self._each(lambda product: product.quantize(activation))
+
+    def of_norm(self, norm: LayerNorm, tokens: Tensor) -> list[Tensor]:
+        """The same of normalized tokens, normalized once for each grid."""
+        found: dict[object, Tensor] = {}
+
+        def read(product: Product) -> Tensor:
+            key = None if product.grid is None else product.grid.numbers
+            if key not in found:
+                found[key] = norm.before(product, tokens)
+            return found[key]
+
+        return self._each(read)
+
+    def _each(self, read: Callable[[Product], Tensor]) -> list[Tensor]:
+        wide = [product(read(product)) for product in self.products]  # type: ignore[arg-type]
         return [wide[slot.product][..., slot.start : slot.stop] for slot in self.slots]
 
 

@@ -1,10 +1,14 @@
-"""Normalizations in plain arithmetic, so that what follows them becomes part of their kernels."""
+"""Normalizations: plain arithmetic before layers in FP16; a kernel that quantizes before INT8 ones."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm
+from mixdq.compiler.cuda.kernels.layer_norm import int8_layer_norm
+from mixdq.compiler.cuda.products import Product, Quantize
 
 
 class GroupNorm(nn.Module):
@@ -28,6 +32,29 @@ class GroupNorm(nn.Module):
         scaled = normal * self.weight.float() + self.bias.float()
         return (functional.silu(scaled) if self.silu else scaled).to(pixels.dtype)
 
+    def quantized(self, parts: tuple[Tensor, ...], grid: Quantize, border: int) -> Tensor:
+        """Integers of the norm of one tensor or of two side by side, in a border of the zero point.
+
+        Args:
+            parts: FP16 `[B, H, W, C]`, or two whose channels add up to C.
+            grid: of the layer that reads them.
+            border: its width in pixels.
+        """
+        first, *others = parts
+        integers: Tensor = int8_group_norm(
+            first,
+            others[0] if others else None,
+            self.weight,
+            self.bias,
+            self.groups,
+            self.eps,
+            self.silu,
+            border,
+            grid.scale,
+            grid.zero,
+        )
+        return integers
+
 
 class LayerNorm(nn.Module):
     """nn.LayerNorm over the last dimension."""
@@ -44,3 +71,12 @@ class LayerNorm(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Normalized tokens `[..., C]`, of the same type."""
         return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+
+    def quantized(self, tokens: Tensor, grid: Quantize) -> Tensor:
+        """Integers of the normalized tokens for a layer of that grid."""
+        integers: Tensor = int8_layer_norm(tokens, self.weight, self.bias, self.eps, grid.scale, grid.zero)
+        return integers
+
+    def before(self, product: Product, tokens: Tensor) -> Tensor:
+        """Normalized tokens in the form that a product takes."""
+        return self(tokens) if product.grid is None else self.quantized(tokens, product.grid)

@@ -15,7 +15,11 @@ _INT8_MIN, _INT8_MAX = -128, 127
 
 
 class Quantize(nn.Module):
-    """FP16 to INT8 of one static grid: pointwise, to become part of the kernel that made its input."""
+    """FP16 to INT8 of one static grid: pointwise, to become part of the kernel that made its input.
+
+    Attributes:
+        numbers: the grid; two layers of the same one read the same integers.
+    """
 
     scale: Tensor
     zero: Tensor
@@ -23,6 +27,7 @@ class Quantize(nn.Module):
     def __init__(self, grid: InputGrid, device: torch.device) -> None:
         """Keeps scale and zero point as tensors, so that engine files hold no numbers of a model."""
         super().__init__()
+        self.numbers = grid
         self.register_buffer("scale", torch.tensor([grid.scale], dtype=torch.float32, device=device))
         self.register_buffer("zero", torch.tensor([grid.zero], dtype=torch.int32, device=device))
 

@@ -1,4 +1,4 @@
-"""The UNet's resnets over `[B, H, W, C]`: norm, SiLU and quantization are one kernel, sums an epilogue."""
+"""The UNet's resnets over `[B, H, W, C]`: norm, SiLU and quantization go together, sums are an epilogue."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ class Resnet(nn.Module):
         """From the input, or the two that an up-block puts side by side, to `[B, H, W, N]`."""
         pixels = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         residual = self._shortcut(pixels, parts)
-        hidden = self.conv1(self.conv1.quantize(self.norm1(pixels)), None, shifts[self.shift].contiguous())
-        result: Tensor = self.conv2(self.conv2.quantize(self.norm2(hidden)), residual)
-        return result
+        hidden = self.conv1.of_norm(self.norm1, parts, pixels, None, shifts[self.shift].contiguous())
+        return self.conv2.of_norm(self.norm2, (hidden,), hidden, residual)
 
     def _shortcut(self, pixels: Tensor, parts: tuple[Tensor, ...]) -> Tensor:
         if len(self.shortcut) == 0:

@@ -30,8 +30,9 @@ class Transformer(nn.Module):
     def forward(self, pixels: Tensor, text: Sequence[TextPair]) -> Tensor:
         """`text` holds the K and V of all blocks of the UNet, each of which knows its own."""
         batch, height, width, channels = pixels.shape
-        tokens = self.proj_in.quantize(self.norm(pixels)).reshape(batch, height * width, channels)
-        tokens = self.proj_in(tokens)
+        grid = self.proj_in.grid
+        normal = self.norm(pixels) if grid is None else self.norm.quantized((pixels,), grid, 0)
+        tokens = self.proj_in(normal.reshape(batch, height * width, channels))
         for block in self.blocks:
             tokens = block(tokens, text)
         residual = pixels.reshape(batch, height * width, channels)
@@ -64,11 +65,11 @@ class TransformerBlock(nn.Module):
 
     def forward(self, tokens: Tensor, text: Sequence[TextPair]) -> Tensor:
         """`[B, tokens, C]` to the same."""
-        query, key, value = self.qkv(self.norm1(tokens))
+        query, key, value = self.qkv.of_norm(self.norm1, tokens)
         tokens = self._attend(self.out, query, key, value, tokens)
-        query = self.cross_q(self.cross_q.quantize(self.norm2(tokens)))
+        query = self.cross_q(self.norm2.before(self.cross_q, tokens))
         tokens = self._attend(self.cross_out, query, *text[self.text], tokens)
-        hidden: Tensor = self.shrink(self.gate(self.norm3(tokens)), tokens)
+        hidden: Tensor = self.shrink(self.gate(self.norm3.before(self.gate.product, tokens)), tokens)
         return hidden
 
     def _attend(self, out: Product, query: Tensor, key: Tensor, value: Tensor, residual: Tensor) -> Tensor:
@@ -95,10 +96,9 @@ class Gate(nn.Module):
         # In a tuple, so that it is no part of this module: it is the block's.
         self._then = (then,)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """FP16 `[..., K]` to `[..., N / 2]`."""
+    def forward(self, activation: Tensor) -> Tensor:
+        """From `[..., K]`, as the product takes it, to `[..., N / 2]`."""
         product, (then,) = self.product, self._then
-        activation = product.quantize(tokens)
         if not isinstance(product, Int8Product):
             value, gate = product(activation).chunk(2, dim=-1)
             return then.quantize(value * functional.gelu(gate))

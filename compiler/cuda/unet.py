@@ -59,7 +59,7 @@ class Unet(nn.Module):
         pixels = self.middle(pixels, shifts, text)
         for up in self.up:
             pixels = up(pixels, skips, shifts, text)
-        noise: Tensor = self.conv_out(self.conv_out.quantize(self.norm_out(pixels)))
+        noise: Tensor = self.conv_out.of_norm(self.norm_out, (pixels,), pixels)
         return noise.permute(0, 3, 1, 2).contiguous()
 
 

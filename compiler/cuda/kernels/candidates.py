@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mixdq.compiler.cuda.kernels.tiles import Shape, Tile
+from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, default_tile
 
 _MULTIPROCESSORS = 132
 _SHARED_BYTES = 227 * 1024
@@ -44,11 +44,13 @@ _GEGLU = (
     (128, 32, 128, 4, 4),
     (128, 64, 128, 4, 3),
     (128, 64, 128, 8, 3),
+    (128, 64, 64, 8, 5),
     (128, 128, 128, 8, 3),
-    (128, 128, 128, 8, 4),
     (256, 64, 128, 8, 3),
 )
 _WEIGHT_ONLY = (
+    (32, 64, 128, 4, 3),
+    (32, 64, 128, 4, 4),
     (64, 64, 128, 4, 3),
     (64, 64, 128, 4, 4),
     (64, 128, 128, 8, 3),
@@ -58,6 +60,21 @@ _WEIGHT_ONLY = (
     (256, 64, 128, 4, 2),
     (256, 128, 128, 8, 2),
 )
+# Queries, keys, channels, warps, stages.
+_ATTENTION = (
+    (64, 64, 64, 4, 2),
+    (64, 64, 64, 4, 3),
+    (64, 64, 64, 4, 4),
+    (64, 128, 64, 4, 2),
+    (64, 128, 64, 4, 3),
+    (128, 64, 64, 4, 3),
+    (128, 64, 64, 8, 2),
+    (128, 64, 64, 8, 3),
+    (128, 64, 64, 8, 4),
+    (128, 128, 64, 8, 2),
+    (128, 128, 64, 8, 3),
+)
+_ROWS_AND_WARPS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 2), (2, 4), (4, 4), (4, 8))
 _CONVOLUTION = (
     (64, 64, 128, 4, 4),
     (64, 128, 128, 4, 3),
@@ -84,10 +101,19 @@ _CHOICES = {
 
 def candidates(shape: Shape) -> tuple[Tile, ...]:
     """The tiles worth timing for a shape."""
+    if shape.operator == "int8_attention":
+        return tuple(Tile(*numbers) for numbers in _ATTENTION if numbers[0] < 2 * shape.m)
+    if shape.operator == "int8_layer_norm":
+        return tuple(Tile(rows, shape.n, 1, warps, 1) for rows, warps in _ROWS_AND_WARPS)
+    if shape.operator == "int8_group_norm":
+        return (default_tile(shape),)
     choice = _CHOICES.get(shape.operator, _LINEAR)
     tiles = [Tile(*numbers) for numbers in choice]
     found = [tile for tile in tiles if _fits(shape, tile) and _fills(shape, tile)]
     if shape.operator in ("w8a16_linear", "w4a16_linear"):
+        found += [one for tile in found for one in _split(shape, tile) if shape.k > _LONGEST_UNSPLIT]
+        return tuple(found)
+    if shape.operator == "int8_geglu":
         return tuple(found)
     found += [replace(tile, early=True) for tile in found if tile.block_m * tile.block_n <= _SMALL]
     if shape.operator in ("int8_linear", "int8_conv2d") and shape.k > _LONGEST_UNSPLIT:
@@ -98,12 +124,15 @@ def candidates(shape: Shape) -> tuple[Tile, ...]:
 def _splits(shape: Shape) -> Iterator[Tile]:
     """Splits of tiles that alone leave multiprocessors idle, until they fill them about twice."""
     for numbers in _SPLIT:
-        tile = Tile(*numbers)
-        programs = _programs(shape, tile)
-        for splits in (2, 3, 4, 6):
-            enough = programs * splits >= 0.7 * _MULTIPROCESSORS
-            if programs * splits <= 2 * _MULTIPROCESSORS and enough:
-                yield replace(tile, splits=splits)
+        yield from _split(shape, Tile(*numbers))
+
+
+def _split(shape: Shape, tile: Tile) -> Iterator[Tile]:
+    programs = _programs(shape, tile)
+    for splits in (2, 3, 4, 6):
+        enough = programs * splits >= 0.7 * _MULTIPROCESSORS
+        if programs * splits <= 2 * _MULTIPROCESSORS and enough:
+            yield replace(tile, splits=splits)
 
 
 def _programs(shape: Shape, tile: Tile) -> int:

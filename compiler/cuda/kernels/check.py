@@ -6,7 +6,7 @@ on its CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,18 @@ from typing import Annotated
 import torch
 import typer
 
-from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Linear, unet_shapes
+from mixdq.compiler.cuda.kernels.shapes import (
+    RESOLUTIONS,
+    Attention,
+    Convolution,
+    Form,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    Work,
+    entries_of,
+    unet_shapes,
+)
 from mixdq.compiler.cuda.kernels.tiles import TileTable, tiles_of
 from mixdq.compiler.cuda.kernels.verdicts import (
     Check,
@@ -30,6 +41,7 @@ from mixdq.compiler.cuda.kernels.verdicts import (
     check_text_linear,
     check_weight_only,
 )
+from mixdq.compiler.cuda.kernels.verdicts_norm import check_group_norm, check_layer_norm
 from mixdq.configs.console import run_app
 
 EXIT_WRONG = 1
@@ -43,18 +55,27 @@ def check(
     table: Annotated[
         Path | None, typer.Option("--table", help="Tiles to use. (default: those that ship for this GPU)")
     ] = None,
+    part: Annotated[int, typer.Option("--part", min=0, help="Which part of the cases, from 0.")] = 0,
+    parts: Annotated[int, typer.Option("--parts", min=1, help="Processes that share the cases.")] = 1,
 ) -> None:
     """Compare every kernel with FP64, its INT32 sums bit for bit; without a GPU, the CPU versions."""
     with tiles_of(TileTable.read(table)) if table else nullcontext():
-        wrong = _run_all(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wrong = _run_all(device, cases(large=device.type == "cuda")[part::parts])
     raise typer.Exit(EXIT_WRONG if wrong else 0)
 
 
-def _run_all(device: torch.device) -> int:
+def cases(*, large: bool) -> tuple[Check, ...]:
+    """All of them, or those of small sizes."""
+    if not large:
+        return tuple(odd_checks())
+    return (*odd_checks(), *unet_checks(), *unet_rest_checks(), *batch_checks())
+
+
+def _run_all(device: torch.device, chosen: Sequence[Check]) -> int:
     """Prints a verdict a case; how many are wrong."""
     draw, wrong, count = Draw(device), 0, 0
-    large = (*unet_checks(), *unet_attention_checks()) if device.type == "cuda" else ()
-    for case in (*odd_checks(), *large):
+    for case in chosen:
         verdict = case(draw)
         count += 1
         wrong += not verdict.right
@@ -75,6 +96,14 @@ def odd_checks() -> Iterator[Check]:
     for queries, keys, heads in ((40, 40, 2), (130, 77, 3), (65, 200, 1)):
         yield partial(check_attention, work=Linear(queries, 32 * heads, 32), heads=heads, keys=keys)
     yield partial(check_weight_only, work=Linear(65, 100, 256))
+    for rows, channels in ((1, 64), (77, 320), (3, 1280)):
+        yield partial(check_layer_norm, work=LayerNorm(rows, channels), batch=2)
+    for image, batch in (
+        (GroupNorm(5, 64, 0, silu=True), 2),
+        (GroupNorm(12, 320, 0, silu=False), 1),
+        (GroupNorm(13, 96, 64, silu=True), 3),
+    ):
+        yield partial(check_group_norm, work=image, batch=batch)
     yield partial(check_text_linear, work=Linear(154, 96, 128))
     for window, batch in (
         (Convolution(9, 7, 32, 48, 3, 1, 1), 2),
@@ -87,7 +116,7 @@ def odd_checks() -> Iterator[Check]:
         yield partial(check_half_convolution, work=window, batch=batch)
 
 
-def unet_checks(batch: int = 1) -> Iterator[Check]:
+def unet_checks() -> Iterator[Check]:
     """Every shape of SDXL-Turbo's UNet, at all resolutions."""
     seen: set[object] = set()
     for resolution in RESOLUTIONS:
@@ -95,21 +124,42 @@ def unet_checks(batch: int = 1) -> Iterator[Check]:
             if (entry.operator, entry.work) in seen:
                 continue
             seen.add((entry.operator, entry.work))
-            yield partial(_check_of_unet, operator=entry.operator, work=entry.work, batch=batch)
+            yield partial(_check_of_unet, operator=entry.operator, work=entry.work, batch=1)
 
 
-def unet_attention_checks() -> Iterator[Check]:
-    """Every attention of SDXL-Turbo's UNet, heads of 64 channels."""
+def unet_rest_checks() -> Iterator[Check]:
+    """Every attention and normalization of SDXL-Turbo's UNet, and its linear layers with packed weights."""
     for resolution in RESOLUTIONS:
-        for shrink, heads in ((16, 10), (32, 20)):
-            tokens = (resolution // shrink) ** 2
-            for keys in (tokens, 77):
-                yield partial(check_attention, work=Linear(tokens, 64 * heads, 64), heads=heads, keys=keys)
+        for entry in entries_of(Form.UNWEIGHTED, resolution):
+            yield partial(_check_of_rest, work=entry.work)
+    for entry in entries_of(Form.W4A16, RESOLUTIONS[0]):
+        assert isinstance(entry.work, Linear)
+        narrow = Linear(entry.work.m, min(entry.work.n, 10240), entry.work.k)
+        yield partial(check_weight_only, work=narrow)
 
 
-def _check_of_unet(draw: Draw, operator: str, work: Linear | Convolution, batch: int) -> Verdict:
+def batch_checks() -> Iterator[Check]:
+    """The UNet's own shapes with two to four images, at the lowest resolution."""
+    for index, entry in enumerate(unet_shapes(RESOLUTIONS[0])):
+        yield partial(_check_of_unet, operator=entry.operator, work=entry.work, batch=2 + index % 3)
+    for index, entry in enumerate(entries_of(Form.UNWEIGHTED, RESOLUTIONS[0])):
+        yield partial(_check_of_rest, work=entry.work, batch=2 + index % 3)
+
+
+def _check_of_rest(draw: Draw, work: Work, batch: int = 1) -> Verdict:
+    if isinstance(work, Attention):
+        wide = Linear(work.queries, work.width * work.heads, work.width)
+        return check_attention(draw, wide, heads=work.heads, keys=work.keys, batch=batch)
+    if isinstance(work, LayerNorm):
+        return check_layer_norm(draw, work, batch=batch)
+    assert isinstance(work, GroupNorm)
+    return check_group_norm(draw, work, batch=batch)
+
+
+def _check_of_unet(draw: Draw, operator: str, work: Work, batch: int) -> Verdict:
     if isinstance(work, Convolution):
         return check_convolution(draw, work, batch=batch)
+    assert isinstance(work, Linear)
     larger = Linear(work.m * batch, work.n, work.k)
     if operator == "int8_text_linear":
         return check_text_linear(draw, Linear(larger.m, min(larger.n, 4096), larger.k))

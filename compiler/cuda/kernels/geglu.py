@@ -98,7 +98,7 @@ def int8_geglu_half(
 
 def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sums_only: bool = False) -> None:
     """Launches the kernel on scale, offset, bias, the result's scale and zero point, and the result."""
-    from mixdq.compiler.cuda.kernels.triton_linear import int8_geglu_kernel
+    from mixdq.compiler.cuda.kernels.triton_geglu import int8_geglu_kernel
 
     m, n, k = x.numel() // x.shape[-1], weight.shape[0] // 2, x.shape[-1]
     tile: Tile = configuration("int8_geglu", m, n, k)
@@ -117,7 +117,6 @@ def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sum
         TO_INT8=tensors[3] is not None,
         SUMS_ONLY=sums_only,
         EVEN_K=k % tile.block_k == 0,
-        EARLY=tile.early,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,

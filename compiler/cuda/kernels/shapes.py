@@ -21,11 +21,15 @@ _TOKENS = 77
 
 
 class Form(StrEnum):
-    """What layers compute with: INT8 throughout; or INT8 or four-bit weights, and FP16 activations."""
+    """What layers compute with: INT8 throughout; or INT8 or four-bit weights, and FP16 activations.
+
+    `unweighted` is what lies between INT8 layers: attention and normalizations.
+    """
 
     INT8 = "int8"
     W8A16 = "w8a16"
     W4A16 = "w4a16"
+    UNWEIGHTED = "unweighted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,62 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention of one image."""
+
+    queries: int
+    keys: int
+    heads: int
+    width: int = 64
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of both products."""
+        return 2 * self.queries * self.keys * self.heads * self.width
+
+    def __str__(self) -> str:
+        return f"{self.queries} queries, {self.keys} keys, {self.heads} heads"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """A layer norm of one image's tokens."""
+
+    rows: int
+    channels: int
+
+    @property
+    def macs(self) -> int:
+        """None."""
+        return 0
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.channels}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm:
+    """A group norm of a square image, or of two side by side; with SiLU and a border, or neither."""
+
+    side: int
+    first: int
+    second: int
+    silu: bool
+
+    @property
+    def macs(self) -> int:
+        """None."""
+        return 0
+
+    def __str__(self) -> str:
+        more = f"+{self.second}" if self.second else ""
+        return f"{self.side}x{self.side}x{self.first}{more}{' SiLU' if self.silu else ''}"
+
+
+Work = Linear | Convolution | Attention | LayerNorm | GroupNorm
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A shape of the UNet.
 
@@ -95,7 +155,7 @@ class Entry:
     """
 
     operator: str
-    work: Linear | Convolution
+    work: Work
     count: int
     residual: bool = False
 
@@ -119,9 +179,11 @@ def unet_shapes(resolution: int) -> tuple[Entry, ...]:
 
 
 def entries_of(form: Form, resolution: int) -> tuple[Entry, ...]:
-    """The shapes of all layers in INT8, or of linear ones whose weights alone are quantized."""
+    """The shapes of all layers in INT8, of linear ones whose weights alone are quantized, or of the rest."""
     if form is Form.INT8:
         return unet_shapes(resolution)
+    if form is Form.UNWEIGHTED:
+        return _unweighted(resolution // _LATENT)
     return tuple(
         replace(entry, operator=f"{form}_linear")
         for entry in unet_shapes(resolution)
@@ -177,4 +239,36 @@ def _convolutions(side: int) -> tuple[Entry, ...]:
         *plain,
         Entry("int8_conv2d", Convolution(side, side, 320, 320, 3, 2, 1), 1),
         Entry("int8_conv2d", Convolution(half, half, 640, 640, 3, 2, 1), 1),
+    )
+
+
+def _unweighted(side: int) -> tuple[Entry, ...]:
+    """Attention, layer norms and group norms; those of a level's resnets have SiLU."""
+    half, quarter = side // 2, side // 4
+    resnets = (
+        (side, {(320, 0): 8, (640, 320): 1, (320, 320): 2}),
+        (half, {(320, 0): 1, (640, 0): 6, (1280, 640): 1, (640, 640): 1, (640, 320): 1}),
+        (quarter, {(640, 0): 1, (1280, 0): 10, (1280, 1280): 2, (1280, 640): 1}),
+    )
+    transformers = ((half, 640, 10, 5), (quarter, 1280, 60, 6))
+    attention = tuple(
+        Entry("int8_attention", Attention(extent**2, keys, channels // 64), blocks)
+        for extent, channels, blocks, _ in transformers
+        for keys in (extent**2, _TOKENS)
+    )
+    return (
+        *attention,
+        *(
+            Entry("int8_layer_norm", LayerNorm(extent**2, channels), 3 * blocks)
+            for extent, channels, blocks, _ in transformers
+        ),
+        *(
+            Entry("int8_group_norm", GroupNorm(extent, channels, 0, silu=False), models)
+            for extent, channels, _, models in transformers
+        ),
+        *(
+            Entry("int8_group_norm", GroupNorm(extent, first, second, silu=True), count)
+            for extent, shapes in resnets
+            for (first, second), count in shapes.items()
+        ),
     )

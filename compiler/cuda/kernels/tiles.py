@@ -161,6 +161,7 @@ def default_tile(shape: Shape) -> Tile:
     rule = {
         "int8_attention": _attention_tile,
         "int8_geglu": _geglu_tile,
+        "int8_layer_norm": _layer_norm_tile,
         "w8a16_linear": _weight_only_tile,
         "w4a16_linear": _weight_only_tile,
     }
@@ -193,8 +194,16 @@ def _attention_tile(shape: Shape) -> Tile:
     return Tile(64, 64, 64, 4, 3)
 
 
+def _layer_norm_tile(shape: Shape) -> Tile:
+    """Whole rows: as many threads as read one in two or three steps."""
+    return Tile(1, shape.n, 1, 2 if shape.m > _ENOUGH_PROGRAMS * 2 else 4, 1)
+
+
 def _weight_only_tile(shape: Shape) -> Tile:
     """Weights are the product's first operand, whose blocks Hopper's instructions take by 64 rows."""
+    programs = _programs(shape, 64, 64)
+    if shape.k >= _LONG_SUM and programs <= _ENOUGH_PROGRAMS / 2:
+        return Tile(64, 64, 128, 4, 3, splits=min(round(_ENOUGH_PROGRAMS / programs), _MOST_SPLITS))
     if _programs(shape, 128, 64) >= _ENOUGH_PROGRAMS / 2:
         return Tile(128, 64, _block_k(shape), 4, 2)
     return Tile(64, 64, _block_k(shape), 4, 3)

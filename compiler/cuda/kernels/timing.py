@@ -18,9 +18,10 @@ from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu
 from mixdq.compiler.cuda.kernels.linear import Work, int8_linear, int8_text_linear, launch_sums
 from mixdq.compiler.cuda.kernels.packing import BLOCK
-from mixdq.compiler.cuda.kernels.shapes import Convolution, Entry, Linear
+from mixdq.compiler.cuda.kernels.shapes import Attention, Convolution, Entry, GroupNorm, LayerNorm, Linear
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
-from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
+from mixdq.compiler.cuda.kernels.unweighted import UnweightedOperands, unweighted_operands
+from mixdq.compiler.cuda.kernels.weight_only import launch_weight_only_sums, w4a16_linear, w8a16_linear
 from mixdq.configs.errors import MachineError
 
 # Twice the 50 to 60 MB of a Hopper GPU's cache.
@@ -59,6 +60,12 @@ def shape_of(entry: Entry, batch: int = 1) -> Shape:
     work = entry.work
     if isinstance(work, Convolution):
         return Shape(entry.operator, batch * work.pixels, work.n, work.k * work.taps**2)
+    if isinstance(work, Attention):
+        return Shape(entry.operator, work.queries, batch * work.heads, work.keys)
+    if isinstance(work, LayerNorm):
+        return Shape(entry.operator, batch * work.rows, work.channels, 1)
+    if isinstance(work, GroupNorm):
+        return Shape(entry.operator, batch * work.side**2, work.first + work.second, 1)
     n = work.n // 2 if entry.operator == "int8_geglu" else work.n
     return Shape(entry.operator, batch * work.m, n, work.k)
 
@@ -139,6 +146,9 @@ class Operands:
 
     def _sums(self, index: int, tile: Tile) -> Tensor:
         weight, work = self.weights[index], self.entry.work
+        if self.entry.operator in ("w8a16_linear", "w4a16_linear"):
+            scale = self.blocks if weight.dtype == torch.uint8 else self.terms[index][0]
+            return launch_weight_only_sums(self.x, weight, scale, tile)
         if isinstance(work, Convolution):
             return launch_window_sums(Window(self.x, weight, work.stride, "int8_conv2d"), tile)
         return launch_sums(Work(self.x, weight, self.entry.operator), tile)
@@ -170,9 +180,11 @@ class Operands:
         return int8_linear(self.x, weight, scale, offset, bias, self.residual)
 
 
-def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operands:
+def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operands | UnweightedOperands:
     """Draws them, by default as many copies of the weights as exceed the cache; images have their border."""
     work = entry.work
+    if isinstance(work, Attention | LayerNorm | GroupNorm):
+        return unweighted_operands(entry, shape_of(entry, batch), batch)
     if isinstance(work, Convolution):
         border = 2 * work.padding
         x = _int8(batch, work.height + border, work.width + border, work.k)
@@ -204,6 +216,9 @@ def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operand
 def time_half(entry: Entry, batch: int = 1) -> Time:
     """The layer in FP16 by cuBLAS, or cuDNN channels last: product and bias, without gate and residual."""
     work = entry.work
+    if isinstance(work, Attention | LayerNorm | GroupNorm):
+        rest = unweighted_operands(entry, shape_of(entry, batch), batch)
+        return time_launches(lambda _: rest.half(), rest.weight_bytes)
     if isinstance(work, Linear):
         x = torch.randn(batch * work.m, work.k, device="cuda").half()
         weight = torch.randn(work.n, work.k, device="cuda").half()

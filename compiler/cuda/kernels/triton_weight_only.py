@@ -42,8 +42,11 @@ def weight_only_linear_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    SPLITS: tl.constexpr,
 ):
     """One tile of FP16 `x` [M, K] times `weight`: INT8 [N, K], or [N, K / 2] bytes of two four-bit integers.
+
+    With SPLITS above 1 `out` is FP32 [SPLITS, M, N], the parts of the sums alone.
 
     Eight bits have a scale a channel, which multiplies the sums. Four bits have a scale for each 128 inputs,
     [N, K / 128], which multiplies the weights in FP16; byte j of such a block holds the inputs j and j + 64.
@@ -52,11 +55,17 @@ def weight_only_linear_kernel(
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     sums = tl.zeros((BLOCK_N, BLOCK_M), dtype=tl.float32)
+    start = 0
+    steps = tl.cdiv(K, BLOCK_K)
+    if SPLITS > 1:
+        share = tl.cdiv(steps, SPLITS)
+        start = tl.program_id(1) * share
+        steps = tl.minimum(start + share, steps)
     if BITS == 8:
         k = tl.arange(0, BLOCK_K)
-        x_at = x + (m % M)[None, :] * K + k[:, None]
-        w_at = weight + (n % N)[:, None] * K + k[None, :]
-        for step in range(tl.cdiv(K, BLOCK_K)):
+        x_at = x + (m % M)[None, :] * K + (start * BLOCK_K + k)[:, None]
+        w_at = weight + (n % N)[:, None] * K + (start * BLOCK_K + k)[None, :]
+        for step in range(start, steps):
             if EVEN_K:
                 x_tile = tl.load(x_at)
                 w_tile = tl.load(w_at)
@@ -69,11 +78,11 @@ def weight_only_linear_kernel(
         sums *= tl.load(scale + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
     else:
         k = tl.arange(0, 64)
-        x_at = x + (m % M)[None, :] * K + k[:, None]
-        w_at = weight + (n % N)[:, None] * (K // 2) + k[None, :]
-        scale_at = scale + (n % N) * (K // 128)
-        factor = tl.load(scale_at)
-        for step in range(K // 128):
+        x_at = x + (m % M)[None, :] * K + (start * 128 + k)[:, None]
+        w_at = weight + (n % N)[:, None] * (K // 2) + (start * 64 + k)[None, :]
+        scale_at = scale + (n % N) * (K // 128) + start
+        factor = tl.load(scale_at, mask=n * 0 + start < K // 128, other=0.0)
+        for step in range(start, steps):
             # The next step's scales are on their way while this one is computed.
             scale_at += 1
             following = tl.load(scale_at, mask=n * 0 + step < K // 128 - 1, other=0.0)
@@ -87,11 +96,14 @@ def weight_only_linear_kernel(
             x_at += 128
             w_at += 64
             factor = following
-    if HAS_BIAS:
-        sums += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
     stored = (m < M)[:, None] & (n < N)[None, :]
     to = m.to(tl.int64)[:, None] * N + n[None, :]
-    real = tl.trans(sums)
-    if HAS_RESIDUAL:
-        real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
-    tl.store(out + to, real.to(tl.float16), mask=stored)
+    if SPLITS > 1:
+        tl.store(out + tl.program_id(1).to(tl.int64) * M * N + to, tl.trans(sums), mask=stored)
+    else:
+        if HAS_BIAS:
+            sums += tl.load(bias + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
+        real = tl.trans(sums)
+        if HAS_RESIDUAL:
+            real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
+        tl.store(out + to, real.to(tl.float16), mask=stored)

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, entries_of
+from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, Linear, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.kernels.timing import Launch, operands, require_gpu, shape_of, time_launches
 from mixdq.configs.console import run_app
@@ -27,6 +27,8 @@ from mixdq.configs.files import write_text
 # None of them 1 or a multiple of 16, for which Triton would compile again.
 _GROUPS = (2, 24)
 _REPLAYS = 5
+# What a kernel takes that ends a few sums, the gap before it included.
+_END_US = 2.0
 
 
 app = typer.Typer(add_completion=False)
@@ -42,10 +44,17 @@ def tune(
     resolution: Annotated[
         list[int] | None, typer.Option("--resolution", help="Pixels; repeat it. (default: 512, 768, 1024)")
     ] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option("--operator", help="Only this one; repeat it. (default: all)")
+    ] = None,
 ) -> None:
     """Find the fastest tile of every shape of SDXL-Turbo's UNet; the table grows with each."""
     gpu = require_gpu()
-    entries = distinct_entries(form, resolution or RESOLUTIONS, batch)
+    entries = {
+        shape: entry
+        for shape, entry in distinct_entries(form, resolution or RESOLUTIONS, batch).items()
+        if shape.operator in (operator or [shape.operator]) and len(candidates(shape)) > 1
+    }
     compile_all(list(entries.values()), batch, max(1, (os.cpu_count() or 1) - 1))
     everything: list[Trial] = []
     best = dict(TileTable.read(base).tiles) if base else {}
@@ -100,23 +109,25 @@ def compile_all(entries: Sequence[Entry], batch: int, workers: int) -> None:
 
 
 def trials(entry: Entry, batch: int) -> list[Trial]:
-    """Times all candidates, then the fastest unsplit one with other groups."""
+    """Times all candidates, then a product's fastest one with other groups."""
     shape, work = shape_of(entry, batch), operands(entry, batch)
     found = [Trial(shape, tile, _time(work.launch(tile), work.weight_bytes)) for tile in candidates(shape)]
+    if not isinstance(entry.work, Linear | Convolution):
+        return found
     best = fastest(found)
     regrouped = [replace(best.tile, group=group) for group in _GROUPS]
     found += [Trial(shape, tile, _time(work.launch(tile), work.weight_bytes)) for tile in regrouped]
     return found
 
 
-def fastest(found: Sequence[Trial], split_surcharge: float = 0.15) -> Trial:
-    """The least time, where splitting sums costs its reader the surcharge, in microseconds a MB of sums."""
+def fastest(found: Sequence[Trial], split_surcharge: float = 0.2) -> Trial:
+    """The least time, where split sums cost a kernel that ends them: so many microseconds a MB of them."""
 
     def cost(trial: Trial) -> float:
         if trial.tile.splits == 1:
             return trial.microseconds
         megabytes = trial.shape.m * trial.shape.n * 4e-6 * trial.tile.splits
-        return trial.microseconds + 1.0 + split_surcharge * megabytes
+        return trial.microseconds + _END_US + split_surcharge * megabytes
 
     return min(found, key=cost)
 
@@ -132,6 +143,8 @@ def _time(launch: Launch, weight_bytes: int) -> float:
 def _kernel(entry: Entry, tile: Tile) -> tuple[object, ...]:
     """What a compiled kernel depends on: of a linear layer not its sizes."""
     work = entry.work
+    if not isinstance(work, Linear | Convolution):
+        return (entry.operator, tile, work)
     geometry = (work.k, work.taps, work.stride) if isinstance(work, Convolution) else (work.m % 16,)
     return (entry.operator, tile, entry.residual, work.k % tile.block_k == 0, *geometry)
 

@@ -180,9 +180,10 @@ def check_weight_only(draw: Draw, work: Linear) -> Verdict:
     )
 
 
-def check_attention(draw: Draw, work: Linear, *, heads: int, keys: int, zero: int = 4) -> Verdict:
+def check_attention(
+    draw: Draw, work: Linear, *, heads: int, keys: int, batch: int = 2, zero: int = 4
+) -> Verdict:
     """`int8_attention` and `half_attention` on slices; the work's n counts all channels."""
-    batch = 2 if work.m < 1000 else 1
     wide = draw.half(batch, work.m, 2 * work.n)
     text = draw.half(batch, keys, 3 * work.n)
     query, key, value = wide[..., work.n :], text[..., : work.n], text[..., work.n : 2 * work.n]
@@ -201,7 +202,9 @@ def check_attention(draw: Draw, work: Linear, *, heads: int, keys: int, zero: in
     flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
     right = half.error < 2 * _TOLERANCE and flips < 10 * _FLIPS
     return Verdict(
-        f"int8_attention {work.m} queries, {keys} keys, {heads} heads", max(flips, half.error), right
+        f"int8_attention {work.m} queries, {keys} keys, {heads} heads batch {batch}",
+        max(flips, half.error),
+        right,
     )
 
 

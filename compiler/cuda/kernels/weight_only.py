@@ -12,7 +12,7 @@ from torch.nn import functional
 from mixdq.compiler.cuda.kernels.linear import grid_of
 from mixdq.compiler.cuda.kernels.packing import BLOCK, unpack_int4
 from mixdq.compiler.cuda.kernels.register import operator
-from mixdq.compiler.cuda.kernels.tiles import configuration
+from mixdq.compiler.cuda.kernels.tiles import Tile, configuration
 
 
 def _half_like(x: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
@@ -49,7 +49,7 @@ def w8a16_linear(
     Returns:
         FP16 [..., N].
     """
-    return _launch("w8a16_linear", x, weight, [scale, bias, residual], bits=8)
+    return _linear("w8a16_linear", x, weight, scale, bias, residual)
 
 
 def _cpu_w4a16(
@@ -75,33 +75,55 @@ def w4a16_linear(
     Returns:
         FP16 [..., N].
     """
-    return _launch("w4a16_linear", x, weight, [scale, bias, residual], bits=4)
+    return _linear("w4a16_linear", x, weight, scale, bias, residual)
 
 
-def _launch(name: str, x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, bits: int) -> Tensor:
+def _linear(
+    name: str, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    """Launches the kernel; where a tile splits the sums, torch code ends them, which Inductor fuses on."""
+    m, n, k = x.numel() // x.shape[-1], weight.shape[0], x.shape[-1]
+    tile = configuration(name, m, n, k)
+    shape = (*x.shape[:-1], n)
+    if tile.splits > 1:
+        planes = launch_weight_only_sums(x, weight, scale, tile)
+        return _finished(planes.sum(0).reshape(shape), bias, residual)
+    out = torch.empty(shape, dtype=torch.float16, device=x.device)
+    _launch(x, weight, [scale, bias, residual, out], tile)
+    return out
+
+
+def launch_weight_only_sums(x: Tensor, weight: Tensor, scale: Tensor, tile: Tile) -> Tensor:
+    """The FP32 parts of a product, scaled: [splits, M, N]."""
+    rows = x.numel() // x.shape[-1]
+    planes = torch.empty((tile.splits, rows, weight.shape[0]), dtype=torch.float32, device=x.device)
+    _launch(x, weight, [scale, None, None, planes], tile)
+    return planes
+
+
+def _launch(x: Tensor, weight: Tensor, tensors: list[Tensor | None], tile: Tile) -> None:
     from mixdq.compiler.cuda.kernels.triton_weight_only import weight_only_linear_kernel
 
     m, n, k = x.numel() // x.shape[-1], weight.shape[0], x.shape[-1]
-    tile = configuration(name, m, n, k)
-    out = torch.empty((*x.shape[:-1], n), dtype=torch.float16, device=x.device)
+    # A kernel's absent tensors are never read; it takes the result's address in their place.
+    out = tensors[-1]
     kernel: Any = wrap_triton(weight_only_linear_kernel)
-    kernel[(grid_of(m, n, tile)[0],)](
+    kernel[grid_of(m, n, tile)](
         x,
         weight,
         *(out if one is None else one for one in tensors),
-        out,
         m,
         n,
         k,
         tile.group,
-        BITS=bits,
+        BITS=4 if weight.dtype == torch.uint8 else 8,
         HAS_BIAS=tensors[1] is not None,
         HAS_RESIDUAL=tensors[2] is not None,
         EVEN_K=k % tile.block_k == 0,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,
+        SPLITS=tile.splits,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )
-    return out

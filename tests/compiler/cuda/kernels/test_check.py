@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from mixdq.compiler.cuda.kernels import exact
 from mixdq.compiler.cuda.kernels.check import app, odd_checks
-from mixdq.compiler.cuda.kernels.shapes import Linear, unet_shapes
+from mixdq.compiler.cuda.kernels.shapes import Convolution, Linear, unet_shapes
 from mixdq.compiler.cuda.kernels.verdicts import Check, Draw, check_linear
 from mixdq.configs.errors import EvaluationError
 
@@ -53,6 +53,7 @@ def test_values_halfway_round_to_even_and_saturate() -> None:
 def test_the_shapes_hold_the_weights_of_the_unet() -> None:
     weights = 0
     for entry in unet_shapes(512):
+        assert isinstance(entry.work, Linear | Convolution)
         taps = getattr(entry.work, "taps", 1)
         weights += entry.count * entry.work.n * entry.work.k * taps**2
     assert weights == ALL_WEIGHTS - OF_EMBEDDINGS_AND_ENDS

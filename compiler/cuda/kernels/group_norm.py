@@ -1,0 +1,225 @@
+"""Group norms quantized for the layer that reads them: `mixdq::int8_group_norm`; `half_group_norm` is FP16.
+
+Statistics and arithmetic are FP32; nothing is rounded to FP16 before it is quantized. Three kernels: means
+and deviations of blocks of pixels, from these a factor and a shift for each channel, and their application.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import wrap_triton
+from torch.nn import functional
+
+from mixdq.compiler.cuda.kernels import exact
+from mixdq.compiler.cuda.kernels.register import operator
+
+# Channels that a program reads of each pixel: 128 bytes.
+_CHANNELS = 64
+# Pixels of a program, from which the first is taken that leaves enough programs.
+_PIXELS = (128, 64, 32)
+_ENOUGH_PROGRAMS = 264
+
+
+def _normalized_images(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+) -> Tensor:
+    whole = (first if second is None else torch.cat((first, second), dim=-1)).float()
+    batch, height, width, channels = whole.shape
+    grouped = whole.reshape(batch, height * width, groups, channels // groups)
+    variance, mean = torch.var_mean(grouped, dim=(1, 3), correction=0, keepdim=True)
+    normal = ((grouped - mean) * torch.rsqrt(variance + eps)).reshape(whole.shape)
+    scaled = normal * weight.float() + bias.float()
+    return functional.silu(scaled) if silu else scaled
+
+
+def _cpu_group_norm(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+    out_scale: Tensor,
+    out_zero: Tensor,
+) -> Tensor:
+    normal = _normalized_images(first, second, weight, bias, groups, eps, silu)
+    return exact.padded(exact.quantized(normal, out_scale, out_zero), border, out_zero)
+
+
+def _bordered(first: Tensor, second: Tensor | None, border: int, dtype: torch.dtype) -> Tensor:
+    batch, height, width, channels = first.shape
+    channels += 0 if second is None else second.shape[-1]
+    return first.new_empty((batch, height + 2 * border, width + 2 * border, channels), dtype=dtype)
+
+
+def _int8_bordered(first: Tensor, second: Tensor | None, *others: Any) -> Tensor:
+    return _bordered(first, second, others[5], torch.int8)
+
+
+@operator("int8_group_norm", cpu=_cpu_group_norm, shape=_int8_bordered)
+def int8_group_norm(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+    out_scale: Tensor,
+    out_zero: Tensor,
+) -> Tensor:
+    """A group norm, SiLU behind it if wanted, and the border that a convolution reads.
+
+    Args:
+        first: FP16 [B, H, W, C1].
+        second: FP16 [B, H, W, C2], whose channels follow those of `first`; or None.
+        weight: FP16 [C1 + C2].
+        bias: FP16 [C1 + C2].
+        groups: how many.
+        eps: is added to the variance.
+        silu: whether SiLU follows.
+        border: pixels of the zero point around the result.
+        out_scale: FP32 [1], the scale of the next layer's activation.
+        out_zero: INT32 [1], its zero point.
+
+    Returns:
+        INT8 [B, H + 2 * border, W + 2 * border, C1 + C2].
+    """
+    out = _bordered(first, second, border, torch.int8)
+    terms = _group_terms(first, second, weight, bias, groups, eps)
+    return _apply(first, second, terms, (out_scale, out_zero, out), silu=silu, border=border)
+
+
+def _cpu_half_group_norm(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+) -> Tensor:
+    normal = _normalized_images(first, second, weight, bias, groups, eps, silu)
+    return functional.pad(normal, (0, 0, border, border, border, border)).half()
+
+
+def _half_bordered(first: Tensor, second: Tensor | None, *others: Any) -> Tensor:
+    return _bordered(first, second, others[5], torch.float16)
+
+
+@operator("half_group_norm", cpu=_cpu_half_group_norm, shape=_half_bordered)
+def half_group_norm(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+) -> Tensor:
+    """The same with an FP16 result in a border of 0."""
+    out = _bordered(first, second, border, torch.float16)
+    terms = _group_terms(first, second, weight, bias, groups, eps)
+    return _apply(first, second, terms, (terms, terms, out), silu=silu, border=border)
+
+
+def _group_terms(
+    first: Tensor, second: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float
+) -> Tensor:
+    """What multiplies and what shifts each channel: FP32 [B, 2, C]."""
+    from mixdq.compiler.cuda.kernels.triton_norm import group_parts_kernel, group_terms_kernel
+
+    batch, height, width, _ = first.shape
+    pixels, channels = height * width, weight.shape[0]
+    across = -(-channels // _CHANNELS)
+    part = _block_of(pixels, batch * across)
+    blocks = -(-pixels // part)
+    parts = torch.empty((batch, blocks, 2, channels), dtype=torch.float32, device=first.device)
+    parts_kernel: Any = wrap_triton(group_parts_kernel)
+    parts_kernel[(blocks, across, batch)](
+        first,
+        first if second is None else second,
+        parts,
+        pixels,
+        FIRST=first.shape[-1],
+        C=channels,
+        BLOCK_M=part,
+        BLOCK_N=_CHANNELS,
+    )
+    terms = torch.empty((batch, 2, channels), dtype=torch.float32, device=first.device)
+    terms_kernel: Any = wrap_triton(group_terms_kernel)
+    terms_kernel[(groups, batch)](
+        parts,
+        weight,
+        bias,
+        terms,
+        pixels,
+        blocks,
+        C=channels,
+        GROUP=channels // groups,
+        EPS=eps,
+        PART=part,
+        BLOCK_M=_power_of_two(blocks),
+        BLOCK_N=_power_of_two(channels // groups),
+    )
+    return terms
+
+
+def _apply(
+    first: Tensor,
+    second: Tensor | None,
+    terms: Tensor,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    *,
+    silu: bool,
+    border: int,
+) -> Tensor:
+    """Launches the kernel on the result's scale and zero point, and the result, which it returns."""
+    from mixdq.compiler.cuda.kernels.triton_norm import group_apply_kernel
+
+    batch, height, width, _ = first.shape
+    out = tensors[-1]
+    written, channels = out.shape[1] * out.shape[2], out.shape[-1]
+    across = -(-channels // _CHANNELS)
+    block = _block_of(written, batch * across)
+    kernel: Any = wrap_triton(group_apply_kernel)
+    kernel[(-(-written // block), across, batch)](
+        first,
+        first if second is None else second,
+        terms,
+        *tensors,
+        height,
+        width,
+        BORDER=border,
+        TO_INT8=out.dtype == torch.int8,
+        SILU=silu,
+        FIRST=first.shape[-1],
+        C=channels,
+        BLOCK_M=block,
+        BLOCK_N=_CHANNELS,
+    )
+    return out
+
+
+def _block_of(pixels: int, others: int) -> int:
+    """Pixels of a program, where `others` programs share each."""
+    enough = (size for size in _PIXELS if -(-pixels // size) * others >= _ENOUGH_PROGRAMS)
+    return next(enough, _PIXELS[-1])
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()
