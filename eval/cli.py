@@ -11,6 +11,7 @@ from mixdq.configs.console import run_app, stdout_console
 from mixdq.eval import (
     cli_ablation,
     cli_compare,
+    cli_cuda,
     cli_deployed,
     cli_forms,
     cli_images,
@@ -37,6 +38,7 @@ for part in (
     cli_prediction,
     cli_forms,
     cli_deployed,
+    cli_cuda,
     cli_load,
     cli_text_embed,
 ):
