@@ -26,7 +26,7 @@ class Baseline:
     Attributes:
         precision: of text encoders and UNet; the VAE's is the model choice's.
         compiled: whether torch.compile makes kernels of the UNet and the VAE.
-        cuda_graph: whether their launches are recorded once in a CUDA graph and replayed.
+        cuda_graph: whether their launches, and the text encoders', are recorded in CUDA graphs and replayed.
     """
 
     precision: TorchPrecision

@@ -56,6 +56,14 @@ def test_the_stages_together_are_diffusers_own_pipeline(
     np.testing.assert_allclose(decoded[0].numpy(), expected.numpy(), atol=2e-4)
 
 
+def test_its_text_is_what_diffusers_encodes(subject: ReferenceSubject, emoji: SourceModel) -> None:
+    drawer = TorchDrawer(emoji, EAGER, "cpu", Case(subject, SIZE, 2, Drawing("red apple", 0, 1)))
+    with torch.no_grad():
+        found = drawer._embed()
+        text, _, pooled, _ = drawer._pipe.encode_prompt(["red apple"] * 2, do_classifier_free_guidance=False)
+    assert all(torch.equal(mine, its) for mine, its in zip(found, (text, pooled), strict=True))
+
+
 def test_the_reference_is_called_by_all_that_its_numbers_depend_on(subject: ReferenceSubject) -> None:
     fast = Baseline(TorchPrecision.FLOAT16, compiled=True, cuda_graph=False)
     other = ReferenceSubject.of(ModelChoice("emoji-turbo"), fast, "cpu")
