@@ -14,6 +14,7 @@ from mixdq.eval import (
     cli_cuda,
     cli_deployed,
     cli_forms,
+    cli_grid,
     cli_images,
     cli_load,
     cli_prediction,
@@ -41,6 +42,7 @@ for part in (
     cli_cuda,
     cli_load,
     cli_text_embed,
+    cli_grid,
 ):
     app.add_typer(part.app)
 
