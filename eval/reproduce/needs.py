@@ -1,0 +1,93 @@
+"""What a recipe needs and the user has not brought: said before any work, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mixdq.configs.errors import EvaluationError, MixdqError
+from mixdq.configs.gpu import find_gpu
+from mixdq.configs.model_choice import ModelChoice
+from mixdq.configs.shipped_search import shipped_sensitivity
+from mixdq.eval.ablation.cases import CASES, Step
+from mixdq.eval.quality import inception
+from mixdq.eval.reproduce.recipe import Measure, Recipe, RecipeName
+from mixdq.eval.reproduce.request import Request
+from mixdq.eval.scorers import clip_file, image_reward
+from mixdq.export.source import SourceModel, open_source
+
+_SEARCHED = {case.name for case in CASES if case.step in (Step.MIXED, Step.MIXDQ, Step.NOISE)}
+_CAPTIONS = (
+    "captions_val2014.json, of annotations_trainval2014.zip at https://cocodataset.org/#download; "
+    "its prompts are taken in the order of the annotations"
+)
+_PHOTOGRAPHS = "the folder val2014, of val2014.zip (6 GB) at https://cocodataset.org/#download"
+
+
+def check_needs(recipe: Recipe, request: Request) -> SourceModel:
+    """Opens the model, and refuses to begin while anything is missing.
+
+    Raises:
+        EvaluationError: all that is missing, with where to get each.
+    """
+    missing, source = [], None
+    try:
+        source = open_source(ModelChoice(request.model, weights=request.weights))
+    except MixdqError as error:
+        missing.append(f"the model: {error}")
+    missing += [f"{what}: {how}" for what, how in _missing_files(recipe, request)]
+    if request.device == "cuda" and find_gpu() is None:
+        missing.append("a GPU: this machine's driver shows none; leave out --device cuda")
+    if missing or source is None:
+        places = "; ".join(f"({place}) {words}" for place, words in enumerate(missing, start=1))
+        raise EvaluationError(f"{request.recipe} of {request.model} can't begin, missing are: {places}")
+    return source
+
+
+def absent_scorers(request: Request) -> Iterator[tuple[str, str]]:
+    """The scorers of the source's figures that have no weights here, and where to get them."""
+    for what, path, option, how in (
+        ("FID", request.scorers.inception, "--inception FILE", inception.HOW_TO_GET),
+        ("CLIP", request.scorers.clip, "--clip FILE_OR_FOLDER", clip_file.HOW_TO_GET),
+        ("ImageReward", request.scorers.image_reward, "--image-reward FILE", image_reward.HOW_TO_GET),
+    ):
+        if path is None:
+            yield what, f"{how}; give {option}"
+
+
+def _missing_files(recipe: Recipe, request: Request) -> Iterator[tuple[str, str]]:
+    given = {
+        "--prompts": request.prompts,
+        "--reference": request.reference,
+        "--inception": request.scorers.inception,
+        "--clip": request.scorers.clip,
+        "--image-reward": request.scorers.image_reward,
+        **{f"--sensitivity {path.name}": path for path in request.sensitivity},
+    }
+    yield from (
+        (option, f"there is no {path}") for option, path in given.items() if path and not path.exists()
+    )
+    if (
+        _is_searched(recipe, request)
+        and not request.sensitivity
+        and shipped_sensitivity(request.model) is None
+    ):
+        yield (
+            "sensitivities",
+            f"none ship for {request.model}; measure them with `mixdq-compile sensitivity {request.model}`, "
+            "or give the YAML files that MixDQ released, with --sensitivity",
+        )
+    if Measure.QUALITY not in recipe.measures or request.on_emoji or request.on_trial:
+        return
+    if request.prompts is None:
+        yield "prompts", f"{_CAPTIONS}; give --prompts FILE"
+    if request.partial:
+        return
+    if request.reference is None:
+        yield "photographs", f"{_PHOTOGRAPHS}; give --reference FOLDER, or --partial to go without"
+    yield from ((what, f"{how}, or --partial to go without") for what, how in absent_scorers(request))
+
+
+def _is_searched(recipe: Recipe, request: Request) -> bool:
+    if request.on_trial:
+        return False
+    return request.recipe is RecipeName.FIG8 or any(row.case in _SEARCHED for row in recipe.made)
