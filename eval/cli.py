@@ -19,6 +19,7 @@ from mixdq.eval import (
     cli_load,
     cli_prediction,
     cli_quality,
+    cli_reproduce,
     cli_speed,
     cli_text_embed,
 )
@@ -37,6 +38,7 @@ for part in (
     cli_compare,
     cli_ablation,
     cli_prediction,
+    cli_reproduce,
     cli_forms,
     cli_deployed,
     cli_cuda,
