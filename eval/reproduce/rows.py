@@ -62,7 +62,7 @@ def make_rows(shop: Workshop) -> Made:
 def _scorer(shop: Workshop, full: DrawnSet) -> Scorer:
     request = shop.request
     return Scorer(
-        folder=request.out / "scores",
+        folder=shop.scores_folder,
         full=full,
         photographs=request.reference,
         weights=request.scorers,

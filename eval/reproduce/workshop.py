@@ -32,6 +32,8 @@ from mixdq.eval.reproduce.request import Request
 from mixdq.export.source import SourceModel
 
 _PROMPTS_OF_EMOJI = "emoji-512.txt"
+_DIGITS = 12
+"""Of a digest in a folder's name."""
 
 Say = Callable[[str], None]
 
@@ -85,6 +87,14 @@ class Workshop:
             found["scorers"] = ", ".join(scorers)
         return found | {f"plan of {name}": plan.plan.digest for name, plan in self.given.items()}
 
+    @property
+    def scores_folder(self) -> Path:
+        """Where recipes share the scores that are computed in one way, against one reference."""
+        found = self.settings
+        draws = f"{self.request.bootstrap}"
+        words = [found.get(name, "") for name in ("reference", "scorers", "prompts digest", "device")]
+        return self.request.work / "scores" / sha256_of_text(" ".join((*words, draws)))[:_DIGITS]
+
     def plan(self, row: RecipeRow) -> RowPlan:
         """A row's plan; one that was made before is read, because a solver may break ties otherwise.
 
@@ -126,7 +136,7 @@ class Workshop:
     def _plans_digest(self) -> str:
         scores = "" if self.sensitivity is None else self.sensitivity.digest
         given = " ".join(f"{name} {plan.plan.digest}" for name, plan in self.given.items())
-        return sha256_of_text(f"{self.table.digest} {scores} {given} {self.bench.resolution}")[:12]
+        return sha256_of_text(f"{self.table.digest} {scores} {given} {self.bench.resolution}")[:_DIGITS]
 
 
 def open_workshop(
