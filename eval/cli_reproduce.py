@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from mixdq.configs.console import stdout_console
-from mixdq.eval.reproduce.recipe import RecipeName
+from mixdq.eval.reproduce.recipe import RecipeName, read_recipe
 from mixdq.eval.speed.choices import Device
 
 app = typer.Typer()
@@ -161,7 +161,7 @@ def reproduce(
         command=shlex.join(["mixdq-eval", *sys.argv[1:]]),
     )
     with _phases() as (console, watch):
-        found = make(request, console, watch, lambda line: print(line, flush=True))
+        found = make(read_recipe(recipe), request, console, watch, lambda line: print(line, flush=True))
     results = stdout_console()
     for line in found.findings:
         results.print(line, highlight=False, soft_wrap=True)

@@ -31,7 +31,8 @@ def check_needs(recipe: Recipe, request: Request) -> SourceModel:
     """
     missing, source = [], None
     try:
-        source = open_source(ModelChoice(request.model, weights=request.weights))
+        weights = request.weights or ("synthetic" if request.on_trial else None)
+        source = open_source(ModelChoice(request.model, weights=weights))
     except MixdqError as error:
         missing.append(f"the model: {error}")
     missing += [f"{what}: {how}" for what, how in _missing_files(recipe, request)]

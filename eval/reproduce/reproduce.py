@@ -13,7 +13,7 @@ from mixdq.eval.reproduce.made import Made
 from mixdq.eval.reproduce.needs import check_needs
 from mixdq.eval.reproduce.programme import make_contest
 from mixdq.eval.reproduce.queue import make_matrix
-from mixdq.eval.reproduce.recipe import RecipeName, read_recipe
+from mixdq.eval.reproduce.recipe import Recipe, RecipeName
 from mixdq.eval.reproduce.request import Request
 from mixdq.eval.reproduce.result import Reproduction
 from mixdq.eval.reproduce.rows import make_rows
@@ -23,11 +23,12 @@ from mixdq.eval.reproduce.workshop import Say, Workshop, open_workshop
 _PACKAGES = ("mixdq", "numpy", "onnxruntime", "ortools", "pillow", "torch", "torchmetrics", "transformers")
 
 
-def reproduce(request: Request, console: Console, watch: Watch, say: Say) -> Reproduction:
+def reproduce(recipe: Recipe, request: Request, console: Console, watch: Watch, say: Say) -> Reproduction:
     """Makes what is missing of a recipe's folder, and writes `NAME.json`, `NAME.csv`, `NAME.md` and plots.
 
     Args:
-        request: which recipe, of which model, with what.
+        recipe: what to make.
+        request: under which name, of which model, with what.
         console: where to show the compiler's progress.
         watch: told of everything else's.
         say: told what stays on the screen.
@@ -36,7 +37,6 @@ def reproduce(request: Request, console: Console, watch: Watch, say: Say) -> Rep
         EvaluationError: something is missing, all of it named; a folder of another recipe or other options.
         MixdqError: whatever compiling, drawing and measuring refuse.
     """
-    recipe = read_recipe(request.recipe)
     source = check_needs(recipe, request)
     shop = open_workshop(recipe, request, source, console, watch, say)
     settings = shop.settings

@@ -1,11 +1,13 @@
-"""Figure 7 on a GPU: the UNet with made-up weights, by the program of docs/performance."""
+"""Figure 7 on a GPU: the UNet alone with made-up weights, by `mixdq-eval unet-speed`."""
 
 from __future__ import annotations
 
 import csv
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.reproduce.columns import COLUMNS
@@ -13,49 +15,88 @@ from mixdq.eval.reproduce.made import Made
 from mixdq.eval.reproduce.result import Figure, ResultRow
 from mixdq.eval.reproduce.workshop import Workshop
 
-_PROGRAM = "mixdq.eval.speed.unet_trial"
-_BASELINE = "compiled"
-_ROWS = {"fp16": "full", "w8a8": "w8a8-mixdq", "w4a16": "w4a16-mixdq"}
-"""The recipe's row that a way stands for."""
+_WAYS = {"compiled": "full", "fp16": "", "w8a8": "w8a8-mixdq", "w4a16": "w4a16-mixdq"}
+"""What is timed, and the recipe's row that it stands beside. The first is the baseline."""
+
+_COLUMNS = (
+    "unet_ms",
+    "unet_speedup",
+    "quantizable_ms",
+    "quantize_ms",
+    "rest_ms",
+    "peak_mib",
+    "memory_reduction",
+)
 
 
 def make_trial(shop: Workshop) -> Made:
-    """Times every way once, and puts the source's figures beside.
+    """Times every way that has not been timed, and puts the source's figures beside.
 
     Raises:
-        EvaluationError: the program failed, or measured nothing.
+        EvaluationError: the command failed, or the baseline could not be timed.
     """
-    folder = shop.request.out / "unet"
-    table = folder / "unet.csv"
-    words = ["--out", str(folder), "--resolution", str(shop.bench.resolution), "--profile"]
-    command = [sys.executable, "-m", _PROGRAM, *words, "--model", shop.request.model]
-    if not table.is_file() and subprocess.run(command, check=False).returncode != 0:
+    folder, resolution = shop.request.out / "unet", shop.bench.resolution
+    if not (folder / "unet.csv").is_file():
+        _run(folder, shop.request.model, resolution)
+    rows = {row["way"]: row for row in _read(folder / "unet.csv") if row["resolution"] == str(resolution)}
+    base = rows.get(next(iter(_WAYS)))
+    if base is None or not base["ms"]:
         raise EvaluationError(
-            f"`python -m {_PROGRAM}` failed; {folder / 'log.txt'} says why. Run the same command again"
+            f"{folder / 'unet.csv'} has no time of the baseline, torch.compile; {folder / 'log.txt'} says why: "
+            "remove the folder and run the same command again"
         )
-    with table.open(newline="", encoding="utf-8") as file:
-        found = {line["way"]: line for line in csv.DictReader(file)}
-    if not found:
-        raise EvaluationError(f"{table} has no row: no way was compiled; see {folder / 'log.txt'}")
-    base = found.get(_BASELINE) or next(iter(found.values()))
+    kinds = _kinds(folder / "kinds.csv", resolution)
     paper = {row.name: row.paper for row in shop.recipe.made}
     return Made(
-        columns=[COLUMNS[key] for key in ("unet_ms", "unet_speedup", "peak_mib", "memory_reduction")],
+        columns=[COLUMNS[key] for key in _COLUMNS],
         rows=[
-            ResultRow(way, way, ours=_figures(line, base), paper=paper.get(_ROWS.get(way, ""), {}))
-            for way, line in found.items()
+            ResultRow(
+                way,
+                way,
+                ours=_figures(rows[way], base) | kinds.get(way, {}),
+                paper=paper.get(stands_for, {}),
+                note=rows[way].get("missing", ""),
+            )
+            for way, stands_for in _WAYS.items()
+            if way in rows
         ],
-        settings={"compared with": base["way"], "weights": "made up"},
+        settings={"baseline": "torch.compile in FP16, in a CUDA graph", "weights": "made up"},
     )
 
 
-def _figures(line: Mapping[str, str], base: Mapping[str, str]) -> Mapping[str, Figure]:
-    figures = {
-        "unet_ms": Figure(float(line["ms"]), float(line["ms_q1"]), float(line["ms_q3"])),
-        "unet_speedup": Figure(float(base["ms"]) / float(line["ms"])),
-    }
-    if line.get("allocated_mib"):
-        figures["peak_mib"] = Figure(float(line["allocated_mib"]))
-        if base.get("allocated_mib"):
-            figures["memory_reduction"] = Figure(float(base["allocated_mib"]) / float(line["allocated_mib"]))
+def _run(folder: Path, model: str, resolution: int) -> None:
+    words = ["unet-speed", "--out", str(folder), "--model", model, *(f"{way}:{resolution}" for way in _WAYS)]
+    program = [sys.executable, "-c", "from mixdq.eval.cli import main; main()"]
+    if subprocess.run([*program, *words], check=False).returncode != 0:
+        raise EvaluationError(
+            f"`mixdq-eval {' '.join(words)}` failed; {folder / 'log.txt'} says why. Then run the same command "
+            "again"
+        )
+
+
+def _figures(row: Mapping[str, str], base: Mapping[str, str]) -> dict[str, Figure]:
+    figures = {}
+    if row["ms"]:
+        figures["unet_ms"] = Figure(float(row["ms"]), float(row["ms_q1"]), float(row["ms_q3"]))
+        figures["unet_speedup"] = Figure(float(base["ms"]) / float(row["ms"]))
+    if row["allocated_mib"]:
+        figures["peak_mib"] = Figure(float(row["allocated_mib"]))
+        if base["allocated_mib"]:
+            figures["memory_reduction"] = Figure(float(base["allocated_mib"]) / float(row["allocated_mib"]))
     return figures
+
+
+def _kinds(path: Path, resolution: int) -> dict[str, dict[str, Figure]]:
+    """Milliseconds of each way: products of layers, what quantizes, and the rest."""
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in _read(path) if path.is_file() else ():
+        if row["resolution"] == str(resolution):
+            kind = row["kind"]
+            key = "quantizable_ms" if "product" in kind else "quantize_ms" if "quanti" in kind else "rest_ms"
+            sums[row["way"]][key] += float(row["us"]) / 1e3
+    return {way: {key: Figure(ms) for key, ms in found.items()} for way, found in sums.items()}
+
+
+def _read(path: Path) -> Iterator[Mapping[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
