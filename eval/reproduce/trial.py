@@ -15,8 +15,9 @@ from mixdq.eval.reproduce.made import Made
 from mixdq.eval.reproduce.result import Figure, ResultRow
 from mixdq.eval.reproduce.workshop import Workshop
 
-_WAYS = {"compiled": "full", "fp16": "", "w8a8": "w8a8-mixdq", "w4a16": "w4a16-mixdq"}
-"""What is timed, and the recipe's row that it stands beside. The first is the baseline."""
+_BASELINE, _QUANTIZED, _UNQUANTIZING = "compiled", "w8a8", "w8a8-half"
+_WAYS = {_BASELINE: "full", "fp16": "", _QUANTIZED: "w8a8-mixdq", "w4a16": "w4a16-mixdq", _UNQUANTIZING: ""}
+"""What is timed, and the recipe's row that it stands beside."""
 
 _COLUMNS = (
     "unet_ms",
@@ -39,13 +40,16 @@ def make_trial(shop: Workshop) -> Made:
     if not (folder / "unet.csv").is_file():
         _run(folder, shop.request.model, resolution)
     rows = {row["way"]: row for row in _read(folder / "unet.csv") if row["resolution"] == str(resolution)}
-    base = rows.get(next(iter(_WAYS)))
+    base = rows.get(_BASELINE)
     if base is None or not base["ms"]:
         raise EvaluationError(
-            f"{folder / 'unet.csv'} has no time of the baseline, torch.compile; {folder / 'log.txt'} says why: "
-            "remove the folder and run the same command again"
+            f"{folder / 'unet.csv'} has no time of the baseline, torch.compile; {folder / 'log.txt'} says "
+            "why: remove the folder and run the same command again"
         )
     kinds = _kinds(folder / "kinds.csv", resolution)
+    both = [rows.get(way, {}).get("ms") for way in (_QUANTIZED, _UNQUANTIZING)]
+    if both[0] and both[1]:
+        kinds[_QUANTIZED]["quantize_ms"] = Figure(float(both[0]) - float(both[1]))
     paper = {row.name: row.paper for row in shop.recipe.made}
     return Made(
         columns=[COLUMNS[key] for key in _COLUMNS],
@@ -69,8 +73,8 @@ def _run(folder: Path, model: str, resolution: int) -> None:
     program = [sys.executable, "-c", "from mixdq.eval.cli import main; main()"]
     if subprocess.run([*program, *words], check=False).returncode != 0:
         raise EvaluationError(
-            f"`mixdq-eval {' '.join(words)}` failed; {folder / 'log.txt'} says why. Then run the same command "
-            "again"
+            f"`mixdq-eval {' '.join(words)}` failed; {folder / 'log.txt'} says why. Then run the same "
+            "command again"
         )
 
 
@@ -87,14 +91,14 @@ def _figures(row: Mapping[str, str], base: Mapping[str, str]) -> dict[str, Figur
 
 
 def _kinds(path: Path, resolution: int) -> dict[str, dict[str, Figure]]:
-    """Milliseconds of each way: products of layers, what quantizes, and the rest."""
+    """Milliseconds of each way: linear layers and convolutions, and the rest, quantization fused into it."""
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in _read(path) if path.is_file() else ():
         if row["resolution"] == str(resolution):
-            kind = row["kind"]
-            key = "quantizable_ms" if "product" in kind else "quantize_ms" if "quanti" in kind else "rest_ms"
+            key = "quantizable_ms" if row["kind"].endswith("layers") else "rest_ms"
             sums[row["way"]][key] += float(row["us"]) / 1e3
-    return {way: {key: Figure(ms) for key, ms in found.items()} for way, found in sums.items()}
+    found = {way: {key: Figure(ms) for key, ms in parts.items()} for way, parts in sums.items()}
+    return defaultdict(dict, found)
 
 
 def _read(path: Path) -> Iterator[Mapping[str, str]]:
