@@ -33,6 +33,10 @@ _PACKAGES = (
     "torch",
     "transformers",
 )
+_NO_RUNNER = (
+    "Polygraphy has no runner for packages of the CUDA back end; `mixdq-eval cuda-agreement BUNDLE` compares "
+    "them"
+)
 FULL, TORCH = "onnxruntime full", "torch full"
 
 
@@ -65,12 +69,14 @@ def compare(subject: Subject, targets: Sequence[str], prompt: str, seed: int, re
         report: told how far it is.
 
     Raises:
-        TargetError: a target that the bundle was not built for.
+        TargetError: a target that the bundle was not built for, or none that Polygraphy runs.
         MixdqError: a graph can't be read or run.
     """
     wanted = _choose(subject.bundle, targets)
+    _require_graphs(wanted)
     subject.skeleton()  # before long work
-    asked, found = {target.dialect for target in wanted}, subject.graphs()
+    asked = {target.dialect for target in wanted if target.backend is not Backend.CUDA}
+    found = subject.graphs()
     graphs = {dialect: path for dialect, path in found.items() if not targets or dialect in asked}
     dialects = tuple(dialect for dialect in Dialect if dialect in graphs or dialect in asked)
     blocks = run_in_child(find_blocks, next(iter(found.values())), report=report).value
@@ -144,6 +150,8 @@ class _Runner:
         """An engine of the bundle, on the GPU."""
         bundle, size = self._subject.bundle, self._subject.resolution
         record = bundle.find(Component.UNET, str(target), size)
+        if target.backend is Backend.CUDA:
+            return _without_outputs(target, record.file, Verdict.NOT_RUN, _NO_RUNNER)
         fixed = at_resolution(record, size, bundle.pipeline.downsampling)
         profile = bundle.resolutions.index(size)
         try:
@@ -215,6 +223,16 @@ def verdict_of(figures: Mapping[str, BlockFigures], as_built: bool | None) -> Ve
     if not all(found.within for found in figures.values()):
         return Verdict.OUTSIDE
     return Verdict.CHANGED if as_built is False else Verdict.WITHIN
+
+
+def _require_graphs(targets: Sequence[Target]) -> None:
+    """Refuses targets none of which Polygraphy runs.
+
+    Raises:
+        TargetError: says what compares them.
+    """
+    if all(target.backend is Backend.CUDA for target in targets):
+        raise TargetError(f"{', '.join(map(str, targets))}: {_NO_RUNNER}")
 
 
 def _choose(bundle: Bundle, names: Sequence[str]) -> tuple[Target, ...]:

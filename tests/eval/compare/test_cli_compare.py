@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from polygraphy.comparator import RunResults
 from polygraphy.comparator.struct import AccuracyResults
 from polygraphy.json import load_json
 
+from mixdq.configs.bundle import Bundle
 from mixdq.configs.console import run_app
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.cli import app
@@ -49,6 +51,44 @@ def broken(both_dialects: Path, tmp_path: Path, change_constant: ChangeConstant)
     graph = root / "onnx" / "ort" / "unet-128.onnx"
     change_constant(graph, f"{VICTIM}.weight.scale", lambda scale: scale * np.float32(3), graph)
     return root
+
+
+def with_cuda(root: Path, *, alone: bool) -> None:
+    """Adds what bundle.json says of packages of the CUDA back end, or has it say nothing else."""
+    bundle = Bundle.read(root)
+    packages = tuple(
+        replace(engine, target="cuda:sm90", built_for="NVIDIA H200", builder="torch 2.11.0")
+        for engine in bundle.engines
+        if engine.target == "cpu"
+    )
+    replace(bundle, engines=packages if alone else (*bundle.engines, *packages)).write(root)
+
+
+def test_packages_of_the_cuda_back_end_are_left_out_with_a_line_that_says_so(
+    both_dialects: Path, tmp_path: Path, run: Run
+) -> None:
+    root = tmp_path / "bundle"
+    shutil.copytree(both_dialects, root)
+    with_cuda(root, alone=False)
+    code, output, _ = run(
+        "compare", root, "--out", tmp_path / "out", "--target", "cpu", "--target", "cuda:sm90"
+    )
+    assert code == 0
+    cuda = CompareReport.read(tmp_path / "out").runs[-1]
+    assert (cuda.name, cuda.verdict) == ("cuda:sm90", Verdict.NOT_RUN)
+    assert "Polygraphy has no runner for packages of the CUDA back end; `mixdq-eval cuda-agreement" in output
+
+
+def test_a_bundle_of_packages_alone_is_refused_with_the_command_that_compares_it(
+    both_dialects: Path, tmp_path: Path, run: Run
+) -> None:
+    root = tmp_path / "bundle"
+    shutil.copytree(both_dialects, root)
+    with_cuda(root, alone=True)
+    code, _, error = run("compare", root, "--out", tmp_path / "out")
+    assert code == 2
+    assert "cuda:sm90: Polygraphy has no runner" in error
+    assert "mixdq-eval cuda-agreement" in error
 
 
 def test_back_ends_are_compared_by_block_and_a_wrong_scale_is_outside_from_its_block_on(
