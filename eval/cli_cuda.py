@@ -38,6 +38,7 @@ def cuda_agreement(
     from mixdq.eval.compare.subject import open_subject
     from mixdq.eval.cuda_agreement import measure_cuda_agreement
     from mixdq.eval.cuda_engines import choose_target, engines_of
+    from mixdq.export.device import find_device
 
     subject = open_subject(bundle, model, resolution)
     chosen = choose_target(subject.bundle, target)
@@ -51,7 +52,7 @@ def cuda_agreement(
             target=str(chosen),
             prompts=texts,
             seed=seed,
-            device="cuda",
+            device=find_device(None),
             report=lambda phase, done, total: status.update(phase),
         )
     found.write(out)
