@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, default_tile
+from mixdq.compiler.cuda.kernels.tiles import FEW_ROWS, Shape, Tile, default_tile
 
 _MULTIPROCESSORS = 132
 _SHARED_BYTES = 227 * 1024
@@ -105,12 +105,13 @@ def candidates(shape: Shape) -> tuple[Tile, ...]:
         return tuple(Tile(*numbers) for numbers in _ATTENTION if numbers[0] < 2 * shape.m)
     if shape.operator == "int8_layer_norm":
         return tuple(Tile(rows, shape.n, 1, warps, 1) for rows, warps in _ROWS_AND_WARPS)
-    if shape.operator == "int8_group_norm":
+    packed = shape.operator in ("w8a16_linear", "w4a16_linear")
+    if shape.operator == "int8_group_norm" or (packed and shape.m > FEW_ROWS):
         return (default_tile(shape),)
     choice = _CHOICES.get(shape.operator, _LINEAR)
     tiles = [Tile(*numbers) for numbers in choice]
     found = [tile for tile in tiles if _fits(shape, tile) and _fills(shape, tile)]
-    if shape.operator in ("w8a16_linear", "w4a16_linear"):
+    if packed:
         found += [one for tile in found for one in _split(shape, tile) if shape.k > _LONGEST_UNSPLIT]
         return tuple(found)
     if shape.operator == "int8_geglu":

@@ -185,7 +185,7 @@ def entries_of(form: Form, resolution: int) -> tuple[Entry, ...]:
     if form is Form.UNWEIGHTED:
         return _unweighted(resolution // _LATENT)
     return tuple(
-        replace(entry, operator=f"{form}_linear")
+        replace(entry, operator=f"{form}_linear", residual=False)
         for entry in unet_shapes(resolution)
         if isinstance(entry.work, Linear) and entry.work.k % 128 == 0
     )

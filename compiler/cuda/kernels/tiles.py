@@ -20,6 +20,9 @@ from typing import Any
 
 from mixdq.configs.errors import TargetError
 
+FEW_ROWS = 128
+"""Up to so many rows a product dequantizes its weights itself; above, once before it."""
+
 # Of two or three that run side by side on each of a large GPU's 132 multiprocessors.
 _ENOUGH_PROGRAMS = 200
 _LONG_SUM = 2560
@@ -202,7 +205,7 @@ def _layer_norm_tile(shape: Shape) -> Tile:
 def _weight_only_tile(shape: Shape) -> Tile:
     """Weights are the product's first operand, whose blocks Hopper's instructions take by 64 rows."""
     programs = _programs(shape, 64, 64)
-    if shape.k >= _LONG_SUM and programs <= _ENOUGH_PROGRAMS / 2:
+    if shape.m <= FEW_ROWS and shape.k >= _LONG_SUM and programs <= _ENOUGH_PROGRAMS / 2:
         return Tile(64, 64, 128, 4, 3, splits=min(round(_ENOUGH_PROGRAMS / programs), _MOST_SPLITS))
     if _programs(shape, 128, 64) >= _ENOUGH_PROGRAMS / 2:
         return Tile(128, 64, _block_k(shape), 4, 2)

@@ -2,7 +2,7 @@
 # ruff: noqa: N803
 # Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
 # compiled has a name in capitals.
-"""The Triton kernel of weight-only linear layers: weights become FP16 on their way to the product.
+"""The Triton kernels of weight-only linear layers: weights become FP16 on their way to the product.
 
 The product is computed transposed, weights times activations: Hopper's matrix instructions take their first
 operand from registers, where the weights are widened, and only the second must lie in shared memory.
@@ -107,3 +107,34 @@ def weight_only_linear_kernel(
         if HAS_RESIDUAL:
             real += tl.load(residual + to, mask=stored, other=0.0).to(tl.float32)
         tl.store(out + to, real.to(tl.float16), mask=stored)
+
+
+@triton.jit
+def widen_kernel(
+    weight,
+    scale,
+    out,
+    BYTES,
+    K: tl.constexpr,
+    BITS: tl.constexpr,
+    RUNS: tl.constexpr,
+    RUN: tl.constexpr,
+):
+    """FP16 `out` [N, K] of a packed weight of so many BYTES: each number times its scale.
+
+    A program takes RUNS runs of RUN bytes; those of a run share a scale.
+    """
+    run = tl.program_id(0) * RUNS + tl.arange(0, RUNS)
+    at = run[:, None] * RUN + tl.arange(0, RUN)[None, :]
+    inside = at < BYTES
+    begun = run * RUN < BYTES
+    packed = tl.load(weight + at, mask=inside, other=0)
+    if BITS == 8:
+        factor = tl.load(scale + run * RUN // K, mask=begun, other=0.0).to(tl.float32)
+        tl.store(out + at, (packed.to(tl.float32) * factor[:, None]).to(tl.float16), mask=inside)
+    else:
+        # A run is a block of 128 inputs, one in each half of a byte.
+        factor = tl.load(scale + run, mask=begun, other=0.0).to(tl.float16)[:, None]
+        low = out + run[:, None] * RUN + at
+        tl.store(low, counted(packed & 15, 8) * factor, mask=inside)
+        tl.store(low + RUN, counted(packed >> 4, 8) * factor, mask=inside)

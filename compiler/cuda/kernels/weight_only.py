@@ -12,7 +12,10 @@ from torch.nn import functional
 from mixdq.compiler.cuda.kernels.linear import grid_of
 from mixdq.compiler.cuda.kernels.packing import BLOCK, unpack_int4
 from mixdq.compiler.cuda.kernels.register import operator
-from mixdq.compiler.cuda.kernels.tiles import Tile, configuration
+from mixdq.compiler.cuda.kernels.tiles import FEW_ROWS, Tile, configuration
+
+# Of a weight, that one program dequantizes.
+_WIDENED_BYTES = 4096
 
 
 def _half_like(x: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
@@ -81,8 +84,11 @@ def w4a16_linear(
 def _linear(
     name: str, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, residual: Tensor | None
 ) -> Tensor:
-    """Launches the kernel; where a tile splits the sums, torch code ends them, which Inductor fuses on."""
+    """Of few rows a kernel of ours, whose split sums torch code ends; else FP16 weights and the library's."""
     m, n, k = x.numel() // x.shape[-1], weight.shape[0], x.shape[-1]
+    if m > FEW_ROWS:
+        product = functional.linear(x, _widened(weight, scale, k), None if bias is None else bias.half())
+        return product if residual is None else product + residual
     tile = configuration(name, m, n, k)
     shape = (*x.shape[:-1], n)
     if tile.splits > 1:
@@ -90,6 +96,27 @@ def _linear(
         return _finished(planes.sum(0).reshape(shape), bias, residual)
     out = torch.empty(shape, dtype=torch.float16, device=x.device)
     _launch(x, weight, [scale, bias, residual, out], tile)
+    return out
+
+
+def _widened(weight: Tensor, scale: Tensor, inputs: int) -> Tensor:
+    """FP16 [N, K] of a packed weight, for as long as its product takes."""
+    from mixdq.compiler.cuda.kernels.triton_weight_only import widen_kernel
+
+    out = torch.empty((weight.shape[0], inputs), dtype=torch.float16, device=weight.device)
+    kernel: Any = wrap_triton(widen_kernel)
+    # Bytes that share a scale, as far as a power of two goes: half a block of four-bit weights.
+    run = min(inputs & -inputs, BLOCK // 2)
+    kernel[(-(-weight.numel() // _WIDENED_BYTES),)](
+        weight,
+        scale,
+        out,
+        weight.numel(),
+        K=inputs,
+        BITS=4 if weight.dtype == torch.uint8 else 8,
+        RUNS=_WIDENED_BYTES // run,
+        RUN=run,
+    )
     return out
 
 
