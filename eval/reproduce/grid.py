@@ -11,9 +11,9 @@ from mixdq.eval.grid.candidates import Rows, candidates_of
 from mixdq.eval.grid.cells import BackEnd
 from mixdq.eval.grid.grid import GridRequest, measure_grid
 from mixdq.eval.grid.quality import Judging
-from mixdq.eval.quality.found import Watch
 from mixdq.eval.reproduce.columns import COLUMNS, SCORES
 from mixdq.eval.reproduce.made import Made, beside
+from mixdq.eval.reproduce.measuring import reporting
 from mixdq.eval.reproduce.needs import absent_scorers
 from mixdq.eval.reproduce.result import Figure, ResultRow
 from mixdq.eval.reproduce.workshop import Workshop
@@ -51,10 +51,10 @@ def make_grid(shop: Workshop) -> Made:
             resolutions=sizes,
             drawing=Drawing(shop.pictures[0].prompt, request.seed, 1),
             rounds=Rounds(_WARMUP, request.repeats, _PROCESSES),
-            judging=Judging(tuple(shop.pictures), request.scorers, request.bootstrap, out),
+            judging=Judging(tuple(shop.pictures), None, request.scorers, request.bootstrap, out),
             out=out,
         ),
-        _reporting(bench.watch),
+        reporting(bench.watch),
         shop.say,
     )
     plans = {plan.name: plan for plan in table.plans}
@@ -96,7 +96,3 @@ def _figures(cell: GridCell) -> Mapping[str, Figure]:
         if (score := cell.score(begins)) is not None:
             figures[key] = Figure(score.value, score.low, score.high)
     return figures
-
-
-def _reporting(watch: Watch):  # type: ignore[no-untyped-def]
-    return lambda phase, done, total: watch(phase)(done, total or 0)

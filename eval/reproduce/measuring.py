@@ -36,7 +36,7 @@ def memory_figures(
         EvaluationError: the file `out` was measured on another machine.
     """
     cases = _cases(bundles, resolution, prompt)
-    table = measure_memory(list(cases.values()), _PICTURES, out, _report(watch))
+    table = measure_memory(list(cases.values()), _PICTURES, out, reporting(watch))
     found: dict[str, dict[str, Figure]] = {}
     for name, case in cases.items():
         (row,) = [row for row in table.rows if row.run_digest == case.digest("memory", _PICTURES)]
@@ -59,7 +59,7 @@ def latency_figures(
     """
     cases = _cases(bundles, resolution, prompt)
     rounds = Rounds(_WARMUP, repeats, _PROCESSES)
-    table = measure_latency(list(cases.values()), rounds, out, _report(watch), layers=True)
+    table = measure_latency(list(cases.values()), rounds, out, reporting(watch), layers=True)
     found: dict[str, dict[str, Figure]] = {}
     for name, case in cases.items():
         digest = case.digest("latency", rounds.warmup, rounds.repeats, rounds.processes)
@@ -91,7 +91,9 @@ def _cases(bundles: Mapping[str, Path], resolution: int, prompt: str) -> dict[st
     return dict(zip(bundles, cases_of(wanted), strict=True))
 
 
-def _report(watch: Watch) -> Report:
+def reporting(watch: Watch) -> Report:
+    """What measures reports to, shown as a phase."""
+
     def report(phase: str, done: int, total: int | None) -> None:
         watch(phase)(done, total or 0)
 
