@@ -21,7 +21,7 @@ from mixdq.compiler.cli_show import show
 from mixdq.compiler.cli_targets import legality
 from mixdq.compiler.cli_tune import app as tune_app
 from mixdq.compiler.cuda.stage import kernels_gpu, tiles_in_words
-from mixdq.compiler.pipeline import Goal
+from mixdq.compiler.pipeline import Goal, require_graphs
 from mixdq.compiler.plan_words import PlanWords
 from mixdq.compiler.progress import child_on_terminal, terminal_watch
 from mixdq.compiler.recipe import Recipe, Uniform
@@ -235,6 +235,8 @@ def calibrate(
 def _make(
     recipe: Recipe, source: SourceModel, out: Path, work: Path | None, jobs: int | None, goal: Goal
 ) -> None:
+    if goal is Goal.GRAPHS:
+        require_graphs(recipe.targets)
     with terminal_watch(Console(stderr=True)) as watch:
         ran = bring_up_to_date(
             recipe, out, work=work, jobs=o.jobs_of(jobs), watch=watch, goal=goal, source=source

@@ -109,12 +109,9 @@ def stages_of(
     table = LayerTable.read(work.root / LAYERS_FILE)
     maker = _Maker(recipe, source, work, out, first["weights"].value, table)
     with_ranges = goal is Goal.BUNDLE or recipe.quantizes
+    if goal is Goal.GRAPHS:
+        require_graphs(recipe.targets)
     from_modules = [target for target in recipe.targets if target.backend is Backend.CUDA]
-    if from_modules and goal is Goal.GRAPHS:
-        raise TargetError(
-            f"{from_modules[0]} has no graphs: its packages are compiled from the model's modules; use "
-            "`mixdq-compile run`"
-        )
     from_graphs = [target for target in recipe.targets if target.backend is not Backend.CUDA]
     unet, *others = (maker.export(component) for component in _ORDER)
     stages = [maker.layers(), maker.weights(), maker.plan(), *([unet] if from_graphs else [])]
@@ -132,6 +129,20 @@ def stages_of(
         stages += [maker.packages(each) for each in packages]
         stages.append(maker.bundle(engines, packages))
     return stages
+
+
+def require_graphs(targets: Sequence[Target]) -> None:
+    """Refuses targets that graphs are asked of and that have none.
+
+    Raises:
+        TargetError: says what makes their engines.
+    """
+    for target in targets:
+        if target.backend is Backend.CUDA:
+            raise TargetError(
+                f"{target} has no graphs: its packages are compiled from the model's modules; use "
+                "`mixdq-compile run`"
+            )
 
 
 @dataclass(frozen=True, slots=True)

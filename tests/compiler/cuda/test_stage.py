@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mixdq.compiler.build_options import BuildOptions
+from mixdq.compiler.cli import app
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.stage import (
     PackageOrder,
@@ -20,6 +21,7 @@ from mixdq.compiler.cuda.stage import (
 from mixdq.compiler.recipe import Calibration, Recipe, Uniform
 from mixdq.compiler.records import StageRecord
 from mixdq.configs.bundle import Component, FileRecord, TensorSpec
+from mixdq.configs.console import run_app
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import TargetError
 from mixdq.configs.gpu import Gpu, find_gpu
@@ -111,6 +113,18 @@ def test_a_gpu_that_is_too_old_or_another_is_refused_before_any_work(
     monkeypatch.setattr("mixdq.compiler.cuda.stage.find_gpu", lambda: gpu)
     with pytest.raises(TargetError, match=message):
         require_compiler(CUDA)
+
+
+@pytest.mark.parametrize("command", ["quantize", "export"])
+def test_graphs_of_it_are_refused_with_the_command_that_makes_its_engines(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_app(app, [command, "emoji-turbo", "--target", "cuda:sm90", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cuda:sm90 has no graphs: its packages are compiled from the model's modules" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_package_for_all_resolutions_is_refused(
