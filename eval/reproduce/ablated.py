@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+from mixdq.configs.files import writing
 from mixdq.eval.ablation.ablate import Request as AblationRequest
 from mixdq.eval.ablation.ablate import ablate, header_of
 from mixdq.eval.ablation.cases import choose_cases
+from mixdq.eval.ablation.header import claim
 from mixdq.eval.ablation.plans import PlanMaker
 from mixdq.eval.ablation.report import AblationRow
 from mixdq.eval.ablation.rows import Studio
@@ -39,13 +44,16 @@ def make_ablation(shop: Workshop) -> Made:
         calibration=bench.calibration,
     )
     plans = PlanMaker(shop.table, shop.sensitivity, bench.resolution, None, shop.given)
+    header = header_of(plans, studio, request.seed)
+    claim(out, header)
+    _take_over(shop, out)
     found = ablate(
         AblationRequest(
             cases=choose_cases(",".join(row.case for row in shop.recipe.made if row.case)),
             plans=plans,
             studio=studio,
             training=None if request.reference is None else open_training(request.reference, shop.pictures),
-            header=header_of(plans, studio, request.seed),
+            header=header,
             bootstrap=request.bootstrap,
             role_prompts=0,
             columns=min(_ON_SHEET, len(shop.pictures)),
@@ -67,6 +75,16 @@ def make_ablation(shop: Workshop) -> Made:
         plots=[f"{_FOLDER}/samples.png"],
         settings={"FID": f"{fid.metric if fid else 'FID'} to {against}"},
     )
+
+
+def _take_over(shop: Workshop, out: Path) -> None:
+    """Copies pictures that another recipe drew with a row's plan, which the ablation then finds there."""
+    for row in shop.recipe.made:
+        place = out / "pictures" / row.name
+        drawn = shop.bench.drawn(row.name, shop.plan(row).plan, shop.pictures)
+        if drawn is not None and not place.exists():
+            with writing(place) as temporary:
+                shutil.copytree(drawn.folder, temporary)
 
 
 def _row(found: AblationRow, label: str, paper: object, *, with_reference: bool) -> ResultRow:

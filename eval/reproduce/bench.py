@@ -111,9 +111,9 @@ class Bench:
             MixdqError: see `run` and `draw_set`.
         """
         simulate = simulate or self.simulate
-        folder = self._pictures(name, pictures)
-        if (there := self._whole(folder, plan, pictures)) is not None:
+        if (there := self.drawn(name, plan, pictures)) is not None:
             return there
+        folder = self._pictures(name, pictures)
         if simulate:
             drawer = simulated_source(
                 self.source,
@@ -165,10 +165,10 @@ class Bench:
         place = sha256_of_text(" ".join((*what, "simulated" if self.simulate else "")))[:_DIGITS]
         return self.work / "pictures" / place / name
 
-    def _whole(self, folder: Path, plan: PrecisionPlan, pictures: Sequence[Order]) -> DrawnSet | None:
-        """The pictures, if all are there, undamaged and of this plan."""
+    def drawn(self, name: str, plan: PrecisionPlan, pictures: Sequence[Order]) -> DrawnSet | None:
+        """A row's pictures, if all are there, undamaged and of this plan."""
         try:
-            drawn = open_drawn(folder)
+            drawn = open_drawn(self._pictures(name, pictures))
         except EvaluationError:  # drawing says what is wrong, or mends it
             return None
         manifest = drawn.manifest
