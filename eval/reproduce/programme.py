@@ -36,6 +36,7 @@ from mixdq.export.judgement import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Plot
 
 _FILE = "fig8.png"
 _HEIGHT_IN = 3.4
@@ -73,8 +74,13 @@ def make_contest(shop: Workshop) -> Made:
     drawn = list(draw_plans(subject, request.plan_count, _LOW, _HIGH, (_ACTIVATION_BITS,), request.seed))
     report = predict(order, subject, drawn, Forms(bos_aware=True, split_shortcuts=True))
     report.write(out / "prediction.json")
+    return contest_of(report, out)
+
+
+def contest_of(report: PredictionReport, folder: Path) -> Made:
+    """A row a budget, two columns a kind of plan; `fig8.png` in the folder."""
     kinds = list(dict.fromkeys(plan.kind for plan in report.plans))
-    _write_plot(report, kinds, out / _FILE)
+    save(contest_figure(report), folder / _FILE)
     return Made(
         columns=[
             Column(f"{what} {kind}", f"{heading}, {kind}", digits)
@@ -108,7 +114,9 @@ def _findings(report: PredictionReport) -> Iterator[str]:
         yield f"the objective and PSNR: Spearman's rho {found.rho:+.2f} over {found.plans} plans"
 
 
-def _write_plot(report: PredictionReport, kinds: Sequence[str], path: Path) -> None:
+def contest_figure(report: PredictionReport) -> Plot:
+    """A line a kind over the budgets: its objective on the left, what its pictures measure on the right."""
+    kinds = list(dict.fromkeys(plan.kind for plan in report.plans))
     with styled():
         figure = new_figure(_HEIGHT_IN, f"{report.model}: ways to spend the same bits")
         left, right = figure.subplots(1, 2)
@@ -123,7 +131,7 @@ def _write_plot(report: PredictionReport, kinds: Sequence[str], path: Path) -> N
             axes.set_xlabel("budget, mean weight bits")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        save(figure, path)
+        return figure
 
 
 def _line(axes: Axes, bits: Sequence[float], values: Sequence[float], kind: str, colour: str) -> None:

@@ -59,7 +59,7 @@ def make_matrix(shop: Workshop) -> Made:
     plots = write_plots(read_cells(out / f"{RESULTS}.csv"), out)
     return Made(
         columns=[COLUMNS[key] for key in shop.recipe.columns],
-        rows=beside(_rows(out / f"{RESULTS}.csv"), shop.recipe.rows),
+        rows=beside(matrix_rows(out / f"{RESULTS}.csv"), shop.recipe.rows),
         findings=invalid,
         plots=[path.name for path in plots],
         settings={
@@ -90,7 +90,8 @@ def _worth(sizes: tuple[int, ...]) -> Mapping[int, float]:
     return dict(zip(sizes, _UTILITIES[-len(sizes) :], strict=True))
 
 
-def _rows(path: Path) -> list[ResultRow]:
+def matrix_rows(path: Path) -> list[ResultRow]:
+    """The rows of a matrix's CSV file, named as the recipe names the earlier report's."""
     with path.open(newline="", encoding="utf-8") as file:
         return [_row(cell) for cell in csv.DictReader(file)]
 

@@ -17,6 +17,8 @@ from mixdq.eval.ablation.report import Comparison
 from mixdq.eval.reproduce.columns import Column
 
 _NOTHING = "–"
+_DIGEST = 64
+"""Digits of a SHA-256."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -128,7 +130,7 @@ def _csv(found: Reproduction) -> str:
 
 def _markdown(found: Reproduction) -> Iterator[str]:
     yield from (f"# {found.title}", "", f"After {found.cites}.", "", f"    {found.command}", "")
-    yield ", ".join(f"{name}: {text}" for name, text in found.settings.items()) + "."
+    yield ", ".join(f"{name}: {_brief(text)}" for name, text in found.settings.items()) + "."
     machine = ", ".join(found.machine.values())
     yield f"{machine}. {', '.join(f'{name} {text}' for name, text in found.versions.items())}."
     yield ""
@@ -156,6 +158,10 @@ def _markdown(found: Reproduction) -> Iterator[str]:
             yield from ("", f"## {heading}", *(f"- {line}" for line in lines))
     for plot in found.plots:
         yield from ("", f"![{plot}]({plot})")
+
+
+def _brief(text: str) -> str:
+    return f"{text[:12]}…" if len(text) == _DIGEST else text
 
 
 def _cell(row: ResultRow, column: Column) -> str:
