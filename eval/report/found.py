@@ -15,6 +15,7 @@ from mixdq.eval.report.walk import Candidate, candidates
 if TYPE_CHECKING:
     from mixdq.compiler.report import RunReport
     from mixdq.configs.bundle import Bundle
+    from mixdq.configs.grid_table import GridTable
     from mixdq.configs.latency_table import LatencyTable
     from mixdq.configs.layers import LayerTable
     from mixdq.configs.memory_table import MemoryTable
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from mixdq.eval.ablation.report import Ablation
     from mixdq.eval.compare.report import CompareReport
     from mixdq.eval.deployed_report import DeployedReport
+    from mixdq.eval.form_report import FormReport
     from mixdq.eval.image_set import ImageSet
     from mixdq.eval.load.matrix import Drawn
     from mixdq.eval.load.replay_report import ReplayReport
     from mixdq.eval.load.report import LoadReport
     from mixdq.eval.load.surge import SurgeReport
     from mixdq.eval.prediction.report import PredictionReport
+    from mixdq.eval.report.claims_structure import StructureTable
     from mixdq.eval.report.gpu_files import GpuTrial, KernelBenchmark
+    from mixdq.eval.reproduce.result import Reproduction
     from mixdq.eval.selftest_report import SelftestReport
     from mixdq.eval.text_embed_report import TextEmbedReport
 
@@ -71,6 +75,7 @@ class Found:
         qualities: `quality.json`.
         latencies: `latency.json`.
         memories: `memory.json`.
+        grids: `grid.json`.
         ablations: `ablation.json`.
         predictions: `prediction.json`.
         loads: what `mixdq-eval load --json` writes.
@@ -81,6 +86,9 @@ class Found:
         selftests: `selftest.json`.
         deployments: `deployed.json`.
         text_embeds: `text-embed.json`.
+        forms: `forms.json`.
+        reproductions: what `mixdq-eval reproduce` writes: `table1.json`, `fig7.json`, ….
+        structures: `structure.json`, what the claims need of layers, released maps and programmes.
         gpu_trials: `unet.csv` with the `machine.json` beside it.
         kernels: what the kernels' benchmark writes.
     """
@@ -94,6 +102,7 @@ class Found:
     qualities: tuple[Document[QualityTable], ...] = ()
     latencies: tuple[Document[LatencyTable], ...] = ()
     memories: tuple[Document[MemoryTable], ...] = ()
+    grids: tuple[Document[GridTable], ...] = ()
     ablations: tuple[Document[Ablation], ...] = ()
     predictions: tuple[Document[PredictionReport], ...] = ()
     loads: tuple[Document[LoadReport], ...] = ()
@@ -104,6 +113,9 @@ class Found:
     selftests: tuple[Document[SelftestReport], ...] = ()
     deployments: tuple[Document[DeployedReport], ...] = ()
     text_embeds: tuple[Document[TextEmbedReport], ...] = ()
+    forms: tuple[Document[FormReport], ...] = ()
+    reproductions: tuple[Document[Reproduction], ...] = ()
+    structures: tuple[Document[StructureTable], ...] = ()
     gpu_trials: tuple[Document[GpuTrial], ...] = ()
     kernels: tuple[Document[KernelBenchmark], ...] = ()
 

@@ -20,6 +20,7 @@ class Kind:
     Attributes:
         attribute: its place in `Found`.
         file: the name that it has unless the user chose another; such a file must be readable as this kind.
+            Empty: any.
         tells: keys that together no other kind has; `rows.median_us` is a key of the first of `rows`. Of a
             table, its columns. Empty: recognized by name alone.
         read: reads it; raises a `MixdqError` that names the file.
@@ -122,6 +123,12 @@ def _memory(path: Path) -> object:
     return MemoryTable.read(path)
 
 
+def _grid(path: Path) -> object:
+    from mixdq.configs.grid_table import GridTable
+
+    return GridTable.read(path)
+
+
 def _ablation(path: Path) -> object:
     from mixdq.eval.ablation.report import Ablation
 
@@ -182,6 +189,24 @@ def _text_embed(path: Path) -> object:
     return read_json(TextEmbedReport, path, EvaluationError)
 
 
+def _forms(path: Path) -> object:
+    from mixdq.eval.form_report import FormReport
+
+    return read_json(FormReport, path, EvaluationError)
+
+
+def _reproduction(path: Path) -> object:
+    from mixdq.eval.reproduce.result import Reproduction
+
+    return Reproduction.read(path)
+
+
+def _structure(path: Path) -> object:
+    from mixdq.eval.report.claims_structure import StructureTable
+
+    return StructureTable.read(path)
+
+
 def _gpu_trial(path: Path) -> object:
     from mixdq.eval.report.gpu_files import read_gpu_trial
 
@@ -209,6 +234,7 @@ _KINDS = (
     Kind("qualities", "quality.json", frozenset({"reference_sha256", "not_scored", "rows"}), _quality),
     Kind("latencies", "latency.json", frozenset({"rows.median_us", "versions"}), _latency),
     Kind("memories", "memory.json", frozenset({"rows.host_peak_mib", "versions"}), _memory),
+    Kind("grids", "grid.json", frozenset({"cells", "plans", "models"}), _grid),
     Kind("ablations", "ablation.json", frozenset({"header", "by_role", "rows"}), _ablation),
     Kind("predictions", "prediction.json", frozenset({"relations", "contests"}), _prediction),
     Kind("loads", "load.json", frozenset({"settings", "rows.lag_p99_ms", "memory"}), _load),
@@ -219,6 +245,9 @@ _KINDS = (
     Kind("selftests", "selftest.json", frozenset({"bundle_sha256", "results"}), _selftest),
     Kind("deployments", "deployed.json", frozenset({"deployed", "not_deployed"}), _deployment),
     Kind("text_embeds", "text-embed.json", frozenset({"ranges_digest", "rows.way"}), _text_embed),
+    Kind("forms", "forms.json", frozenset({"target", "forms.fidelity"}), _forms),
+    Kind("reproductions", "", frozenset({"recipe", "cites", "rows.paper"}), _reproduction),
+    Kind("structures", "structure.json", frozenset({"sources", "figures.value"}), _structure),
     Kind("gpu_trials", "unet.csv", frozenset({"way", "resolution", "ms", "ms_q1", "db"}), _gpu_trial),
     Kind("kernels", "kernels.json", frozenset({"gpu", "triton", "rows.kernel", "rows.half"}), _kernels),
 )

@@ -1,0 +1,236 @@
+"""How long pictures take and how much memory: one table a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mixdq.configs.latency_table import WHOLE, LatencyRow, LatencyTable
+from mixdq.configs.memory_table import MemoryRow, MemoryTable
+from mixdq.eval.report.chart_rows import BarRow, Part, bars
+from mixdq.eval.report.chart_shapes import Chart
+from mixdq.eval.report.found import Document
+from mixdq.eval.report.naming import short_names
+from mixdq.eval.report.origins import Origin
+from mixdq.eval.report.results import Results
+from mixdq.eval.report.view import Block, Figure, Heading, Prose, Section, Table
+from mixdq.eval.report.words import cells, fixed, span
+
+_PARTS = {"text": "s2", "unet": "s0", "vae": "s4", "encode": "s3"}
+_TITLES = {"text": "text encoders", "unet": "UNet", "vae": "VAE decoder", "encode": "PNG"}
+APART = (
+    "Figures of different machines, or of different versions of the packages, are never put into one table "
+    "or chart."
+)
+
+_Place = tuple[int, int, int]
+"""Resolution, batch and steps."""
+
+
+def latency_section(results: Results) -> Section:
+    """Times of whole pictures and their stages."""
+    groups = results.origins.apart(measured_latencies(results))
+    blocks: list[Block] = [Prose(APART, "soft")] if len(groups) > 1 else []
+    for origin, documents in groups:
+        table = LatencyTable.merge([document.content for document in documents])
+        if len(groups) > 1:
+            blocks.append(Heading(f"Machine {origin.letter}"))
+        blocks += _latency(table, origin)
+    return Section("latency", "Latency", tuple(blocks))
+
+
+def memory_section(results: Results) -> Section:
+    """Peaks of processes, and weights on disk."""
+    groups = results.origins.apart(results.found.memories)
+    blocks: list[Block] = [Prose(APART, "soft")] if len(groups) > 1 else []
+    for origin, documents in groups:
+        table = MemoryTable.merge([document.content for document in documents])
+        if len(groups) > 1:
+            blocks.append(Heading(f"Machine {origin.letter}"))
+        blocks += _memory(results, table, origin)
+    return Section("memory", "Memory", tuple(blocks))
+
+
+def measured_latencies(results: Results) -> list[Document[LatencyTable]]:
+    """The tables of times, less those that a replay calibrated itself by: a server has its own threads."""
+    replays = {document.path.parent for document in results.found.replays}
+    return [document for document in results.found.latencies if document.path.parent not in replays]
+
+
+def subject_names(rows: Sequence[LatencyRow | MemoryRow]) -> Mapping[object, str]:
+    """What each row's configuration is called: its folder, and what else tells it from the others."""
+    folders = short_names(row.source for row in rows)
+    precisions: dict[str, set[str]] = {}
+    places: dict[str, set[str]] = {}
+    for row in rows:
+        precisions.setdefault(row.source, set()).add(row.precision)
+        places.setdefault(row.source, set()).add(f"{row.target} {row.device}")
+    return {
+        row: " ".join(
+            [
+                folders[row.source],
+                *([row.precision] if len(precisions[row.source]) > 1 else []),
+                *([_place(row)] if len(places[row.source]) > 1 else []),
+            ]
+        )
+        for row in rows
+    }
+
+
+def _place(row: LatencyRow | MemoryRow) -> str:
+    return row.target if row.device in row.target else f"{row.target} {row.device}"
+
+
+def _latency(table: LatencyTable, origin: Origin) -> Iterator[Block]:
+    stages = [row for row in table.rows if row.kind == "stage"]
+    names = subject_names(stages)
+    wholes = [row for row in stages if row.name == WHOLE]
+    places = sorted({(row.resolution, row.batch, row.steps) for row in wholes})
+    if wholes:
+        yield Figure(
+            "Median milliseconds of a picture (of a batch where there are several), in stages. The thin line "
+            "goes from the lowest to the highest median of the processes: what two bars are apart by less "
+            "says nothing.",
+            tuple(_chart(stages, names, place) for place in places),
+            tuple((style, _TITLES[name]) for name, style in _PARTS.items()),
+        )
+    yield _latency_table(stages, wholes, names, origin)
+    yield from _classes(table, origin)
+
+
+def _chart(stages: Sequence[LatencyRow], names: Mapping[object, str], place: _Place) -> Chart:
+    here = [row for row in stages if (row.resolution, row.batch, row.steps) == place]
+    rows = []
+    for whole in (row for row in here if row.name == WHOLE):
+        parts = {row.name: row for row in here if names[row] == names[whole]}
+        stages_of = tuple(
+            _part(parts[name], _TITLES[name], style) for name, style in _PARTS.items() if name in parts
+        )
+        rows.append(
+            BarRow(
+                names[whole],
+                stages_of or (_part(whole, "picture", "s7"),),
+                fixed(whole.median_us / 1e3, 1),
+                whole.lowest_process_us / 1e3 if whole.processes > 1 else None,
+                whole.highest_process_us / 1e3 if whole.processes > 1 else None,
+            )
+        )
+    return bars(_title(place), rows, "ms", "; ".join(f"{row.name} {row.figure} ms" for row in rows))
+
+
+def _part(row: LatencyRow, words: str, style: str) -> Part:
+    return Part(row.median_us / 1e3, style, f"{words}: {fixed(row.median_us / 1e3, 1)} ms")
+
+
+def _title(place: _Place) -> str:
+    resolution, batch, steps = place
+    more = [f"batch {batch}"] if batch > 1 else []
+    more += [f"{steps} steps"] if steps > 1 else []
+    return ", ".join([f"{resolution} pixels", *more])
+
+
+def _latency_table(
+    stages: Sequence[LatencyRow], wholes: Sequence[LatencyRow], names: Mapping[object, str], origin: Origin
+) -> Table:
+    rows = []
+    for whole in sorted(wholes, key=lambda row: (row.resolution, row.batch, row.steps)):
+        key = (names[whole], whole.resolution, whole.batch, whole.steps)
+        own = {row.name: row for row in stages if (names[row], row.resolution, row.batch, row.steps) == key}
+        medians = [fixed(own[name].median_us / 1e3, 1) if name in own else "–" for name in _PARTS]
+        rows.append(
+            cells(
+                names[whole],
+                whole.precision,
+                str(whole.resolution),
+                str(whole.batch),
+                *medians,
+                fixed(whole.median_us / 1e3, 1),
+                fixed(whole.p95_us / 1e3, 1),
+                _processes(whole),
+                str(whole.runs),
+            )
+        )
+    return Table(
+        key=f"latency-{origin.letter}",
+        caption=f"Milliseconds on machine {origin.letter}: medians, and the 95th percentile of the whole",
+        heads=(
+            *("configuration", "plan", "pixels", "batch", *_TITLES.values()),
+            *("picture", "p95", "processes", "runs"),
+        ),
+        rows=tuple(rows),
+        words=frozenset({"plan"}),
+    )
+
+
+def _processes(row: LatencyRow) -> str:
+    apart = span(row.lowest_process_us / 1e3, row.highest_process_us / 1e3, 1)
+    return f"{row.processes}: {apart}" if row.processes > 1 else "1"
+
+
+def _classes(table: LatencyTable, origin: Origin) -> Iterator[Table]:
+    rows = [row for row in table.rows if row.kind == "class"]
+    if rows:
+        names = short_names(row.source for row in rows)
+        yield Table(
+            key=f"latency-classes-{origin.letter}",
+            caption=f"Kernels of the UNet by class, milliseconds on machine {origin.letter}",
+            heads=("configuration", "class", "pixels", "ms"),
+            rows=tuple(
+                cells(names[row.source], row.name, str(row.resolution), fixed(row.median_us / 1e3, 2))
+                for row in rows
+            ),
+            words=frozenset({"class"}),
+        )
+
+
+def _memory(results: Results, table: MemoryTable, origin: Origin) -> Iterator[Block]:
+    names = subject_names(table.rows)
+    places = sorted({(row.resolution, row.batch, row.steps) for row in table.rows})
+    charts = []
+    for place in places:
+        here = [row for row in table.rows if (row.resolution, row.batch, row.steps) == place]
+        rows = [
+            BarRow(
+                names[row],
+                (Part(row.peak_mib, results.colours.of(row.plan_digest), row.precision),),
+                fixed(row.peak_mib, 0),
+            )
+            for row in here
+        ]
+        charts.append(
+            bars(_title(place), rows, "MiB", "; ".join(f"{row.name} {row.figure} MiB" for row in rows))
+        )
+    if charts:
+        yield Figure(
+            "Peak memory of a fresh process: on a GPU the driver's view of it, on a CPU its resident memory "
+            "without that of its imports.",
+            tuple(charts),
+        )
+    yield Table(
+        key=f"memory-{origin.letter}",
+        caption=f"MiB on machine {origin.letter}",
+        heads=(
+            *("configuration", "plan", "pixels", "batch", "weights on disk", "peak", "process, imports"),
+            *("process, peak", "GPU allocated", "GPU process"),
+        ),
+        rows=tuple(
+            cells(
+                names[row],
+                row.precision,
+                str(row.resolution),
+                str(row.batch),
+                *(
+                    fixed(value, 1)
+                    for value in (
+                        row.weights_mib,
+                        row.peak_mib,
+                        row.host_baseline_mib,
+                        row.host_peak_mib,
+                        row.allocator_allocated_mib,
+                        row.gpu_process_mib,
+                    )
+                ),
+            )
+            for row in sorted(table.rows, key=lambda row: (row.resolution, row.batch, row.steps))
+        ),
+        words=frozenset({"plan"}),
+    )
