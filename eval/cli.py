@@ -19,6 +19,7 @@ from mixdq.eval import (
     cli_load,
     cli_prediction,
     cli_quality,
+    cli_report,
     cli_reproduce,
     cli_speed,
     cli_text_embed,
@@ -45,6 +46,7 @@ for part in (
     cli_load,
     cli_text_embed,
     cli_grid,
+    cli_report,
 ):
     app.add_typer(part.app)
 
