@@ -74,6 +74,16 @@ _ATTENTION = (
     (128, 128, 64, 8, 2),
     (128, 128, 64, 8, 3),
 )
+# Queries, a head's channels, inputs a step, warps, stages.
+_TEXT_ATTENTION = (
+    (64, 64, 128, 4, 3),
+    (64, 64, 128, 4, 4),
+    (64, 64, 256, 4, 3),
+    (64, 64, 64, 4, 5),
+    (128, 64, 128, 8, 3),
+    (128, 64, 128, 8, 4),
+    (128, 64, 128, 4, 3),
+)
 _ROWS_AND_WARPS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 2), (2, 4), (4, 4), (4, 8))
 _CONVOLUTION = (
     (64, 64, 128, 4, 4),
@@ -103,6 +113,12 @@ def candidates(shape: Shape) -> tuple[Tile, ...]:
     """The tiles worth timing for a shape."""
     if shape.operator == "int8_attention":
         return tuple(Tile(*numbers) for numbers in _ATTENTION if numbers[0] < 2 * shape.m)
+    if shape.operator == "int8_text_attention":
+        found = [Tile(*numbers) for numbers in _TEXT_ATTENTION]
+        return (
+            *found,
+            *(replace(tile, early=True) for tile in found if tile.block_m * tile.block_n <= _SMALL),
+        )
     if shape.operator == "int8_layer_norm":
         return tuple(Tile(rows, shape.n, 1, warps, 1) for rows, warps in _ROWS_AND_WARPS)
     packed = shape.operator in ("w8a16_linear", "w4a16_linear")

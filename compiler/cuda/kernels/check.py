@@ -23,6 +23,7 @@ from mixdq.compiler.cuda.kernels.shapes import (
     GroupNorm,
     LayerNorm,
     Linear,
+    TextAttention,
     Work,
     entries_of,
     unet_shapes,
@@ -32,7 +33,6 @@ from mixdq.compiler.cuda.kernels.verdicts import (
     Check,
     Draw,
     Verdict,
-    check_attention,
     check_convolution,
     check_geglu,
     check_half_convolution,
@@ -41,6 +41,7 @@ from mixdq.compiler.cuda.kernels.verdicts import (
     check_text_linear,
     check_weight_only,
 )
+from mixdq.compiler.cuda.kernels.verdicts_attention import check_attention, check_text_attention
 from mixdq.compiler.cuda.kernels.verdicts_norm import check_group_norm, check_layer_norm
 from mixdq.configs.console import run_app
 
@@ -95,6 +96,8 @@ def odd_checks() -> Iterator[Check]:
         yield partial(check_weight_only, work=work)
     for queries, keys, heads in ((40, 40, 2), (130, 77, 3), (65, 200, 1)):
         yield partial(check_attention, work=Linear(queries, 32 * heads, 32), heads=heads, keys=keys)
+    for queries, keys, heads in ((40, 77, 2), (130, 20, 3)):
+        yield partial(check_text_attention, work=Linear(queries, 32 * heads, 80), heads=heads, keys=keys)
     yield partial(check_weight_only, work=Linear(65, 100, 256))
     for rows, channels in ((1, 64), (77, 320), (3, 1280)):
         yield partial(check_layer_norm, work=LayerNorm(rows, channels), batch=2)
@@ -150,6 +153,10 @@ def _check_of_rest(draw: Draw, work: Work, batch: int = 1) -> Verdict:
     if isinstance(work, Attention):
         wide = Linear(work.queries, work.width * work.heads, work.width)
         return check_attention(draw, wide, heads=work.heads, keys=work.keys, batch=batch)
+    if isinstance(work, TextAttention):
+        channels = work.heads * work.width
+        wide = Linear(work.queries, channels, channels)
+        return check_text_attention(draw, wide, heads=work.heads, keys=77, batch=batch)
     if isinstance(work, LayerNorm):
         return check_layer_norm(draw, work, batch=batch)
     assert isinstance(work, GroupNorm)

@@ -106,6 +106,24 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
+class TextAttention:
+    """Attention of one image to the text, with the layer that makes its queries (linear ones count it too)."""
+
+    queries: int
+    heads: int
+    width: int = 64
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates: the layer's, and those of both products."""
+        channels = self.heads * self.width
+        return self.queries * channels * (channels + 2 * _TOKENS)
+
+    def __str__(self) -> str:
+        return f"{self.queries} queries made, {_TOKENS} keys, {self.heads} heads"
+
+
+@dataclass(frozen=True, slots=True)
 class LayerNorm:
     """A layer norm of one image's tokens."""
 
@@ -140,7 +158,7 @@ class GroupNorm:
         return f"{self.side}x{self.side}x{self.first}{more}{' SiLU' if self.silu else ''}"
 
 
-Work = Linear | Convolution | Attention | LayerNorm | GroupNorm
+Work = Linear | Convolution | Attention | TextAttention | LayerNorm | GroupNorm
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +269,15 @@ def _unweighted(side: int) -> tuple[Entry, ...]:
         (quarter, {(640, 0): 1, (1280, 0): 10, (1280, 1280): 2, (1280, 640): 1}),
     )
     transformers = ((half, 640, 10, 5), (quarter, 1280, 60, 6))
-    attention = tuple(
-        Entry("int8_attention", Attention(extent**2, keys, channels // 64), blocks)
-        for extent, channels, blocks, _ in transformers
-        for keys in (extent**2, _TOKENS)
-    )
     return (
-        *attention,
+        *(
+            Entry("int8_attention", Attention(extent**2, extent**2, channels // 64), blocks)
+            for extent, channels, blocks, _ in transformers
+        ),
+        *(
+            Entry("int8_text_attention", TextAttention(extent**2, channels // 64), blocks)
+            for extent, channels, blocks, _ in transformers
+        ),
         *(
             Entry("int8_layer_norm", LayerNorm(extent**2, channels), 3 * blocks)
             for extent, channels, blocks, _ in transformers

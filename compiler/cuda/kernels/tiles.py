@@ -164,6 +164,7 @@ def default_tile(shape: Shape) -> Tile:
     rule = {
         "int8_attention": _attention_tile,
         "int8_geglu": _geglu_tile,
+        "int8_text_attention": _text_attention_tile,
         "int8_layer_norm": _layer_norm_tile,
         "w8a16_linear": _weight_only_tile,
         "w4a16_linear": _weight_only_tile,
@@ -195,6 +196,11 @@ def _attention_tile(shape: Shape) -> Tile:
     if shape.k <= 128:
         return Tile(64, 128 if shape.m <= 512 else 64, 64, 4, 2)
     return Tile(64, 64, 64, 4, 3)
+
+
+def _text_attention_tile(shape: Shape) -> Tile:
+    """Rows of one head: the columns are its width."""
+    return Tile(64, 64, _block_k(shape), 4, 3, early=True)
 
 
 def _layer_norm_tile(shape: Shape) -> Tile:

@@ -18,7 +18,15 @@ from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu
 from mixdq.compiler.cuda.kernels.linear import Work, int8_linear, int8_text_linear, launch_sums
 from mixdq.compiler.cuda.kernels.packing import BLOCK
-from mixdq.compiler.cuda.kernels.shapes import Attention, Convolution, Entry, GroupNorm, LayerNorm, Linear
+from mixdq.compiler.cuda.kernels.shapes import (
+    Attention,
+    Convolution,
+    Entry,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    TextAttention,
+)
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
 from mixdq.compiler.cuda.kernels.unweighted import UnweightedOperands, unweighted_operands
 from mixdq.compiler.cuda.kernels.weight_only import launch_weight_only_sums, w4a16_linear, w8a16_linear
@@ -62,6 +70,8 @@ def shape_of(entry: Entry, batch: int = 1) -> Shape:
         return Shape(entry.operator, batch * work.pixels, work.n, work.k * work.taps**2)
     if isinstance(work, Attention):
         return Shape(entry.operator, work.queries, batch * work.heads, work.keys)
+    if isinstance(work, TextAttention):
+        return Shape(entry.operator, batch * work.queries, work.heads * work.width, work.heads * work.width)
     if isinstance(work, LayerNorm):
         return Shape(entry.operator, batch * work.rows, work.channels, 1)
     if isinstance(work, GroupNorm):
@@ -183,7 +193,7 @@ class Operands:
 def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operands | UnweightedOperands:
     """Draws them, by default as many copies of the weights as exceed the cache; images have their border."""
     work = entry.work
-    if isinstance(work, Attention | LayerNorm | GroupNorm):
+    if isinstance(work, Attention | TextAttention | LayerNorm | GroupNorm):
         return unweighted_operands(entry, shape_of(entry, batch), batch)
     if isinstance(work, Convolution):
         border = 2 * work.padding
@@ -216,7 +226,7 @@ def operands(entry: Entry, batch: int = 1, copies: int | None = None) -> Operand
 def time_half(entry: Entry, batch: int = 1) -> Time:
     """The layer in FP16 by cuBLAS, or cuDNN channels last: product and bias, without gate and residual."""
     work = entry.work
-    if isinstance(work, Attention | LayerNorm | GroupNorm):
+    if isinstance(work, Attention | TextAttention | LayerNorm | GroupNorm):
         rest = unweighted_operands(entry, shape_of(entry, batch), batch)
         return time_launches(lambda _: rest.half(), rest.weight_bytes)
     if isinstance(work, Linear):

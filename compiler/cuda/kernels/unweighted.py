@@ -12,7 +12,8 @@ from torch.nn import functional
 from mixdq.compiler.cuda.kernels.attention import int8_attention
 from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm
 from mixdq.compiler.cuda.kernels.layer_norm import int8_layer_norm
-from mixdq.compiler.cuda.kernels.shapes import Attention, Entry, GroupNorm, LayerNorm
+from mixdq.compiler.cuda.kernels.shapes import Attention, Entry, GroupNorm, LayerNorm, TextAttention
+from mixdq.compiler.cuda.kernels.text_attention import int8_text_attention
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable, tiles_of
 
 _EPS = 1e-5
@@ -51,6 +52,8 @@ def unweighted_operands(entry: Entry, shape: Shape, batch: int) -> UnweightedOpe
     work = entry.work
     if isinstance(work, Attention):
         return UnweightedOperands(shape, *_attention(work, batch))
+    if isinstance(work, TextAttention):
+        return UnweightedOperands(shape, *_text_attention(work, batch))
     if isinstance(work, LayerNorm):
         return UnweightedOperands(shape, *_layer_norm(work, batch))
     assert isinstance(work, GroupNorm)
@@ -71,6 +74,29 @@ def _attention(work: Attention, batch: int) -> Pair:
     return (
         lambda: int8_attention(query, key, value, work.heads, *grid),
         lambda: functional.scaled_dot_product_attention(q, k, v),
+    )
+
+
+def _text_attention(work: TextAttention, batch: int) -> Pair:
+    """Weights lie in the cache on both sides; in a UNet they would have to be read, 1.6 MB at most."""
+    channels = work.heads * work.width
+    x = torch.randint(-128, 128, (batch, work.queries, channels), device="cuda", dtype=torch.int8)
+    weight = torch.randint(-128, 128, (channels, channels), device="cuda", dtype=torch.int8)
+    scale = torch.full((channels,), 1e-5, device="cuda")
+    offset = torch.zeros(channels, device="cuda", dtype=torch.int32)
+    text = _half(batch, 77, 4 * channels)
+    key, value = text[..., :channels], text[..., channels : 2 * channels]
+    tokens, matrix, grid = _half(batch, work.queries, channels), _half(channels, channels), _grid()
+    k, v = (rows.reshape(batch, 77, work.heads, work.width).transpose(1, 2) for rows in (key, value))
+
+    def half() -> Tensor:
+        query = functional.linear(tokens, matrix)
+        q = query.reshape(batch, -1, work.heads, work.width).transpose(1, 2)
+        return functional.scaled_dot_product_attention(q, k, v)
+
+    return (
+        lambda: int8_text_attention(x, weight, scale, offset, None, key, value, work.heads, *grid),
+        half,
     )
 
 

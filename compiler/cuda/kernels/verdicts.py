@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
-from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.convolution import Window, int8_conv2d, launch_window_sums, w8a16_conv2d
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half, launch_geglu
 from mixdq.compiler.cuda.kernels.linear import (
@@ -177,34 +176,6 @@ def check_weight_only(draw: Draw, work: Linear) -> Verdict:
     four = _rounded_thrice("", got, x.double() @ dequantized.double().T + added)
     return Verdict(
         f"w8a16_linear, w4a16_linear {work}", max(eight.error, four.error), eight.right and four.right
-    )
-
-
-def check_attention(
-    draw: Draw, work: Linear, *, heads: int, keys: int, batch: int = 2, zero: int = 4
-) -> Verdict:
-    """`int8_attention` and `half_attention` on slices; the work's n counts all channels."""
-    wide = draw.half(batch, work.m, 2 * work.n)
-    text = draw.half(batch, keys, 3 * work.n)
-    query, key, value = wide[..., work.n :], text[..., : work.n], text[..., work.n : 2 * work.n]
-    split = [
-        rows.double().reshape(batch, -1, heads, work.n // heads).transpose(1, 2)
-        for rows in (query, key, value)
-    ]
-    scores = split[0] @ split[1].transpose(2, 3) / math.sqrt(work.n // heads)
-    expected = (scores.softmax(-1) @ split[2]).transpose(1, 2).flatten(2)
-    half = _verdict("", half_attention(query, key, value, heads), expected)
-    out_scale, out_zero = _quantizer(draw, float(expected.abs().max()) / 100, zero)
-    got = int8_attention(query, key, value, heads, out_scale, out_zero)
-    steps = (expected / out_scale.double()).round().add(out_zero).clamp(-128, 127)
-    off = (got.double() - steps).abs()
-    # Shares of the softmax are rounded to FP16 before they mix the values.
-    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
-    right = half.error < 2 * _TOLERANCE and flips < 10 * _FLIPS
-    return Verdict(
-        f"int8_attention {work.m} queries, {keys} keys, {heads} heads batch {batch}",
-        max(flips, half.error),
-        right,
     )
 
 
