@@ -13,13 +13,14 @@ READY := $(VENV)/.ready
 comma := ,
 EXTRAS ?= dev$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),$(comma)rtx$(comma)tensorrt-api)
 
-.PHONY: help setup demo test test-full check format clean
+.PHONY: help setup demo test test-full check docs format clean
 
 help:
 	@echo "make demo    compile emoji-turbo, draw eight prompts, report (build/demo)"
 	@echo "make test    all tests but those of the full size"
 	@echo "make test-full  SDXL-Turbo at its full size, synthetic weights (27 GB of disk, 13 GB of memory)"
 	@echo "make check   lint, format, types, import rules"
+	@echo "make docs    the documentation as a site (build/site)"
 	@echo "make format  apply the format and the safe fixes"
 	@echo "make clean   remove what make made, .venv included"
 
@@ -40,6 +41,10 @@ check: $(READY)
 	$(BIN)/mypy -p mixdq
 	$(BIN)/mypy tests
 	PYTHONPATH=.typing $(BIN)/lint-imports
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
