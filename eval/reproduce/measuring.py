@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mixdq.compiler.worker import Report
@@ -27,15 +28,22 @@ Figures = Mapping[str, Mapping[str, Figure]]
 """By row, then by column."""
 
 
-def memory_figures(
-    bundles: Mapping[str, Path], resolution: int, prompt: str, out: Path, watch: Watch
-) -> Figures:
-    """Peak memory of each row on the CPU, beyond its imports, and what its engines take on disk.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What every process draws, and what ONNX Runtime computes on."""
+
+    resolution: int
+    prompt: str
+    device: str
+
+
+def memory_figures(bundles: Mapping[str, Path], subject: Subject, out: Path, watch: Watch) -> Figures:
+    """Peak memory of each row, on the CPU beyond its imports, and what its engines take on disk.
 
     Raises:
         EvaluationError: the file `out` was measured on another machine.
     """
-    cases = _cases(bundles, resolution, prompt)
+    cases = _cases(bundles, subject)
     table = measure_memory(list(cases.values()), _PICTURES, out, reporting(watch))
     found: dict[str, dict[str, Figure]] = {}
     for name, case in cases.items():
@@ -50,16 +58,17 @@ def memory_figures(
 
 
 def latency_figures(
-    bundles: Mapping[str, Path], resolution: int, prompt: str, repeats: int, out: Path, watch: Watch
+    bundles: Mapping[str, Path], subject: Subject, repeats: int, out: Path, watch: Watch
 ) -> Figures:
-    """Median times of each row on the CPU, with the range of its processes; the UNet's by kind of layer.
+    """Median times of each row with the range of its processes; on the CPU the UNet's by kind of layer.
 
     Raises:
         EvaluationError: the file `out` was measured on another machine.
     """
-    cases = _cases(bundles, resolution, prompt)
+    cases = _cases(bundles, subject)
+    by_layer = subject.device == "cpu"
     rounds = Rounds(_WARMUP, repeats, _PROCESSES)
-    table = measure_latency(list(cases.values()), rounds, out, reporting(watch), layers=True)
+    table = measure_latency(list(cases.values()), rounds, out, reporting(watch), layers=by_layer)
     found: dict[str, dict[str, Figure]] = {}
     for name, case in cases.items():
         digest = case.digest("latency", rounds.warmup, rounds.repeats, rounds.processes)
@@ -69,21 +78,22 @@ def latency_figures(
             row = rows["stage", stage]
             ends = (row.median_us, row.lowest_process_us, row.highest_process_us)
             figures[key] = Figure(*(us / 1e3 for us in ends))
-        figures |= {key: Figure(rows["class", kind].median_us / 1e3) for kind, key in _CLASSES.items()}
+        if by_layer:
+            figures |= {key: Figure(rows["class", kind].median_us / 1e3) for kind, key in _CLASSES.items()}
     first = next(iter(found.values()))["unet_ms"].value
     for figures in found.values():
         figures["unet_speedup"] = Figure(first / figures["unet_ms"].value)
     return found
 
 
-def _cases(bundles: Mapping[str, Path], resolution: int, prompt: str) -> dict[str, Case]:
+def _cases(bundles: Mapping[str, Path], subject: Subject) -> dict[str, Case]:
     wanted = Wanted(
         sources=tuple(map(str, bundles.values())),
         targets=(),
-        device="cpu",
-        resolutions=(resolution,),
+        device=subject.device,
+        resolutions=(subject.resolution,),
         batches=(),
-        drawing=Drawing(prompt, 0, 1),
+        drawing=Drawing(subject.prompt, 0, 1),
         baseline=Baseline(TorchPrecision.FLOAT32, False, False),
         vae_precision="float32",
         weights=None,

@@ -15,7 +15,7 @@ from mixdq.eval.ablation.report import Comparison
 from mixdq.eval.quality.pictures import DrawnSet
 from mixdq.eval.reproduce.columns import COLUMNS
 from mixdq.eval.reproduce.made import Made
-from mixdq.eval.reproduce.measuring import Figures, latency_figures, memory_figures
+from mixdq.eval.reproduce.measuring import Figures, Subject, latency_figures, memory_figures
 from mixdq.eval.reproduce.needs import absent_scorers
 from mixdq.eval.reproduce.recipe import Measure, RecipeName, RecipeRow
 from mixdq.eval.reproduce.result import Figure, ResultRow
@@ -53,10 +53,16 @@ def make_rows(shop: Workshop) -> Made:
         columns=[COLUMNS[key] for key in shop.recipe.columns],
         rows=_in_order(shop.recipe.rows, made),
         findings=list(_findings(scores, made)),
-        not_measured=dict(absent_scorers(shop.request)),
+        not_measured=dict(_not_measured(shop)),
         plots=[write_scatter(made, shop.request.out)] if shop.request.recipe is RecipeName.FIG6 else (),
         settings={"FID": scores[rows[0].name].fid_name},
     )
+
+
+def _not_measured(shop: Workshop) -> Iterator[tuple[str, str]]:
+    yield from absent_scorers(shop.request)
+    if Measure.MEMORY in shop.recipe.measures and shop.request.simulate:
+        yield "memory and time", "a simulation has no engines; run the recipe without --simulate"
 
 
 def _scorer(shop: Workshop, full: DrawnSet) -> Scorer:
@@ -76,14 +82,15 @@ def _scorer(shop: Workshop, full: DrawnSet) -> Scorer:
 def _measured(shop: Workshop, plans: Mapping[str, RowPlan]) -> list[Figures]:
     """Memory and time, where the recipe measures them."""
     wanted = set(shop.recipe.measures)
-    if not wanted & {Measure.MEMORY, Measure.LATENCY}:
+    if not shop.bench.keep_bundles:
         return []
-    bench, out, prompt = shop.bench, shop.request.out, shop.pictures[0].prompt
+    bench, out = shop.bench, shop.request.out
+    subject = Subject(bench.resolution, shop.pictures[0].prompt, bench.device)
     bundles = {name: bench.compile(name, made.plan, (bench.resolution,)) for name, made in plans.items()}
-    found = [memory_figures(bundles, bench.resolution, prompt, out / "memory.json", bench.watch)]
+    found = [memory_figures(bundles, subject, out / "memory.json", bench.watch)]
     if Measure.LATENCY in wanted:
         repeats, table = shop.request.repeats, out / "latency.json"
-        found.append(latency_figures(bundles, bench.resolution, prompt, repeats, table, bench.watch))
+        found.append(latency_figures(bundles, subject, repeats, table, bench.watch))
     return found
 
 

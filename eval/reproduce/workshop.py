@@ -158,7 +158,7 @@ def open_workshop(
         device=request.device,
         simulate=request.simulate,
         calibration=calibration_of(source, None, request.calibration_count, None, None, None),
-        keep_bundles={Measure.MEMORY, Measure.LATENCY} & set(recipe.measures) != set(),
+        keep_bundles=Measure.MEMORY in recipe.measures and not request.simulate,
         console=console,
         watch=watch,
     )
