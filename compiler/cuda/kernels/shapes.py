@@ -107,7 +107,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class TextAttention:
-    """Attention of one image to the text, with the layer that makes its queries (linear ones count it too)."""
+    """Attention of one image to the text, and the layer that makes its queries (linear ones count it too)."""
 
     queries: int
     heads: int
