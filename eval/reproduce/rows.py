@@ -70,7 +70,7 @@ def _scorer(shop: Workshop, full: DrawnSet) -> Scorer:
     return Scorer(
         folder=shop.scores_folder,
         full=full,
-        photographs=request.reference,
+        reference=shop.reference,
         weights=request.scorers,
         with_alignment=request.on_emoji,
         device=request.device,

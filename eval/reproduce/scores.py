@@ -12,7 +12,7 @@ from mixdq.eval.quality.bootstrap import Bootstrap
 from mixdq.eval.quality.found import Watch
 from mixdq.eval.quality.measure import measure_quality
 from mixdq.eval.quality.networks import Resize
-from mixdq.eval.quality.pictures import DrawnSet, open_reference
+from mixdq.eval.quality.pictures import DrawnSet, PictureSet
 from mixdq.eval.quality.request import Metric, QualityRequest, Weights
 from mixdq.eval.reproduce.columns import SCORES
 from mixdq.eval.reproduce.result import Figure
@@ -42,7 +42,7 @@ class Scorer:
     Attributes:
         folder: of the scores' files.
         full: full precision's pictures.
-        photographs: a folder that FID is against; None for full precision's pictures.
+        reference: what FID is against; None for full precision's pictures.
         weights: of the scorers.
         with_alignment: whether the scorer that ships fits the model.
         device: where networks compute.
@@ -52,7 +52,7 @@ class Scorer:
 
     folder: Path
     full: DrawnSet
-    photographs: Path | None
+    reference: PictureSet | None
     weights: Weights
     with_alignment: bool
     device: str
@@ -70,11 +70,11 @@ class Scorer:
         metrics |= {Metric.CLIP} if self.weights.clip else set()
         metrics |= {Metric.IMAGEREWARD} if self.weights.image_reward else set()
         tables = []
-        if self.photographs is None:
+        if self.reference is None:
             metrics.add(Metric.FID)
         else:
-            tables.append(self._table(f"{name}-photographs", self.photographs, drawn, {Metric.FID}))
-        tables.append(self._table(name, self.full.folder, drawn, metrics))
+            tables.append(self._table(f"{name}-reference", self.reference, drawn, {Metric.FID}))
+        tables.append(self._table(name, self.full, drawn, metrics))
         scores = [score for table in tables for score in table.rows[0].scores]
         figures = {
             key: Figure(score.value, score.low, score.high)
@@ -83,10 +83,10 @@ class Scorer:
             if score.metric.startswith(begins)
         }
         if drawn.sha256 == self.full.sha256:  # of itself
-            for key in ("ssim", "psnr", *(() if self.photographs else ("fid",))):
+            for key in ("ssim", "psnr", *(() if self.reference else ("fid",))):
                 figures.pop(key, None)
         (fid,) = [score.metric for score in scores if score.metric.startswith("FID")]
-        to = "full precision's pictures" if self.photographs is None else "the reference pictures"
+        to = "full precision's pictures" if self.reference is None else "the reference pictures"
         failed = [
             f"{name}, {control.metric}, {control.name}: {control.means}"
             for table in tables
@@ -95,13 +95,15 @@ class Scorer:
         ]
         return RowScores(figures, f"{fid} to {to}", tuple(failed))
 
-    def _table(self, name: str, reference: Path, drawn: DrawnSet, metrics: Iterable[Metric]) -> QualityTable:
+    def _table(
+        self, name: str, reference: PictureSet, drawn: DrawnSet, metrics: Iterable[Metric]
+    ) -> QualityTable:
         path = self.folder / f"{name}.json"
         known = _read(path)
         if known is not None and self._holds(known, reference, drawn):
             return known
         request = QualityRequest(
-            reference=reference,
+            reference=reference.folder,
             generated=(drawn.folder,),
             metrics=frozenset(metrics),
             with_effnet=self.weights.inception is None,
@@ -116,9 +118,9 @@ class Scorer:
         table.write(path)
         return table
 
-    def _holds(self, known: QualityTable, reference: Path, drawn: DrawnSet) -> bool:
+    def _holds(self, known: QualityTable, reference: PictureSet, drawn: DrawnSet) -> bool:
         return (
-            known.reference_sha256 == open_reference(reference).sha256
+            known.reference_sha256 == reference.sha256
             and known.rows[0].manifest_sha256 == drawn.sha256
             and known.settings["bootstrap_draws"] == str(self.bootstrap.draws)
             and known.settings["seed"] == str(self.bootstrap.seed)

@@ -23,7 +23,7 @@ from mixdq.eval.ablation.cases import CASES
 from mixdq.eval.ablation.plans import PlanMaker, RowPlan, read_given
 from mixdq.eval.images.order import Order, order_digest, order_pictures
 from mixdq.eval.quality.found import Watch
-from mixdq.eval.quality.pictures import open_reference
+from mixdq.eval.quality.pictures import PictureSet, open_reference
 from mixdq.eval.quality.request import Weights
 from mixdq.eval.reproduce.bench import Bench
 from mixdq.eval.reproduce.coco import recipe_prompts
@@ -50,6 +50,7 @@ class Workshop:
         sensitivity: what plans are searched by; None if no row needs it.
         given: searched plans, by the ablation's row whose place they take.
         pictures: what every row draws; none for a recipe without pictures of its own.
+        reference: what FID is against; None for full precision's pictures.
         bench: what makes them.
         say: told each outcome.
     """
@@ -61,6 +62,7 @@ class Workshop:
     sensitivity: SensitivityTable | None
     given: Mapping[str, RowPlan]
     pictures: Sequence[Order]
+    reference: PictureSet | None
     bench: Bench
     say: Say
 
@@ -81,8 +83,8 @@ class Workshop:
             found |= {"prompts": str(len(self.pictures)), "prompts digest": order_digest(self.pictures)}
         if self.sensitivity is not None:
             found["sensitivities"] = self.sensitivity.digest
-        if request.reference is not None and Measure.QUALITY in self.recipe.measures:
-            found["reference"] = open_reference(request.reference).sha256
+        if self.reference is not None:
+            found["reference"] = self.reference.sha256
         if self.pictures and (scorers := list(_named(request.scorers))):
             found["scorers"] = ", ".join(scorers)
         return found | {f"plan of {name}": plan.plan.digest for name, plan in self.given.items()}
@@ -170,6 +172,7 @@ def open_workshop(
         sensitivity=read_sensitivities(list(files), table) if files else None,
         given=read_given(list(request.plans), table),
         pictures=_pictures(recipe, request),
+        reference=_reference(recipe, request),
         bench=bench,
         say=say,
     )
@@ -184,6 +187,12 @@ def _pictures(recipe: Recipe, request: Request) -> Sequence[Order]:
     return order_pictures(
         prompts, seed=request.seed, start=0, count=request.count or usual, allow_duplicates=True
     )
+
+
+def _reference(recipe: Recipe, request: Request) -> PictureSet | None:
+    if request.reference is None or Measure.QUALITY not in recipe.measures:
+        return None
+    return open_reference(request.reference)
 
 
 def _named(weights: Weights) -> Iterator[str]:
