@@ -10,6 +10,7 @@ import typer
 from mixdq.configs.console import run_app, stdout_console
 from mixdq.eval import (
     cli_ablation,
+    cli_claims,
     cli_compare,
     cli_cuda,
     cli_deployed,
@@ -47,6 +48,7 @@ for part in (
     cli_text_embed,
     cli_grid,
     cli_report,
+    cli_claims,
 ):
     app.add_typer(part.app)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Protocol
 
-from mixdq.configs.claims import Check, Claim, Figure, Lacking, NotHere, ShownBy, Wanted, read_claims
+from mixdq.configs.claim import Check, Claim, Figure, Lacking, NotHere, ShownBy, Wanted, read_claims
 from mixdq.eval.report.claims_rows import Row, matching, number, rows_of
 from mixdq.eval.report.claims_verdict import Finding, State, Verdict
 
@@ -101,11 +102,11 @@ def _values(figure: Figure, documents: Sequence[AnyDocument]) -> Iterator[_Value
         if other is None:
             yield from (_Value(amount, source) for _, amount in ours)
             continue
-        theirs = dict(_amounts(figure, document, {**figure.where, **other}))
+        theirs = _amounts(figure, document, {**figure.where, **other})
         combine = _divided if figure.over is not None else _less
-        for pair, amount in ours:
-            if pair in theirs:
-                yield _Value(combine(amount, theirs[pair]), source)
+        for (pair, amount), (other_pair, other_amount) in product(ours, theirs):
+            if pair == other_pair:
+                yield _Value(combine(amount, other_amount), source)
 
 
 def _amounts(
@@ -115,8 +116,10 @@ def _amounts(
     found: list[tuple[tuple[object, ...], float]] = []
     for row in matching(rows_of(document.content, figure.rows), where):
         amount = number(row, figure.take)
-        if amount is not None:
-            found.append((_pair(row, figure.by), amount))
+        unit = number(row, figure.per) if figure.per else 1.0
+        less = number(row, figure.less) if figure.less else 0.0
+        if amount is not None and unit is not None and less is not None:
+            found.append((_pair(row, figure.by), _divided(amount - less, unit)))
     return found
 
 

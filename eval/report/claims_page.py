@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from mixdq.configs.claims import Claim
+from mixdq.configs.claim import Claim
 from mixdq.eval.report.claims_verdict import Finding, State, Verdict
 
 _WIDTH = 118

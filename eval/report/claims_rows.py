@@ -8,7 +8,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from statistics import fmean
 
-from mixdq.configs.claims import Wanted
+from mixdq.configs.claim import Wanted
 
 Scalar = str | int | float | bool | None
 Row = Mapping[str, Scalar]

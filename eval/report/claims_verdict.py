@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mixdq.configs.claims import Claim
+from mixdq.configs.claim import Claim
 
 
 class State(StrEnum):

@@ -49,6 +49,9 @@ class Figure:
         rows: the lists to go through, outermost first, with dots (`rows.scores`); empty if the document is a
             list itself. What is around a list is part of each of its rows.
         where: what the rows must have, by field.
+        per: a field of the same row by which the figure is divided; empty for none.
+        less: a field of the same row that is subtracted; empty for none.
+        per: a field of the same row that the figure is divided by; empty for none.
         over: of the rows that the figure is divided by, what is other than in `where`; None for no division.
         minus: likewise, of the rows that are subtracted.
         by: fields by which rows are paired with those of `over` or `minus`; one row each.
@@ -61,6 +64,8 @@ class Figure:
     take: str
     rows: str = ""
     where: Mapping[str, Wanted] = field(default_factory=dict)
+    per: str = ""
+    less: str = ""
     over: Mapping[str, Wanted] | None = None
     minus: Mapping[str, Wanted] | None = None
     by: tuple[str, ...] = ()
@@ -179,14 +184,14 @@ def read_claims(folder: Path | None = None) -> tuple[Claim, ...]:
     return tuple(sorted(claims, key=lambda claim: claim.number))
 
 
-def tests_named(claims: Sequence[Claim]) -> tuple[str, ...]:
+def named_tests(claims: Sequence[Claim]) -> tuple[str, ...]:
     """Every test that a check names, once."""
     checks = (check for claim in claims for check in claim.checks)
     named = (test for check in checks if isinstance(check.rule, ShownBy) for test in check.rule.tests)
     return tuple(dict.fromkeys(named))
 
 
-def commands_named(claims: Sequence[Claim]) -> tuple[str, ...]:
+def named_commands(claims: Sequence[Claim]) -> tuple[str, ...]:
     """Every command that a claim or check names, once."""
     named = (
         command for claim in claims for command in (claim.command, *(check.command for check in claim.checks))
