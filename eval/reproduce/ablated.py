@@ -14,7 +14,7 @@ from mixdq.eval.ablation.plans import PlanMaker
 from mixdq.eval.ablation.report import AblationRow
 from mixdq.eval.ablation.rows import Studio
 from mixdq.eval.ablation.training import open_training
-from mixdq.eval.reproduce.columns import COLUMNS, SCORES
+from mixdq.eval.reproduce.columns import SCORES, columns_of
 from mixdq.eval.reproduce.made import Made
 from mixdq.eval.reproduce.needs import absent_scorers
 from mixdq.eval.reproduce.result import Figure, ResultRow
@@ -64,8 +64,9 @@ def make_ablation(shop: Workshop) -> Made:
     by_name = {row.name: row for row in found.rows}
     against = "the reference pictures" if request.reference else "full precision's pictures"
     fid = found.rows[-1].score("FID", training=request.reference is not None)
+    metric = "FID" if fid is None else fid.metric
     return Made(
-        columns=[COLUMNS[key] for key in shop.recipe.columns],
+        columns=columns_of(shop.recipe.columns, metric),
         rows=[
             _row(by_name[row.case or ""], row.label, row.paper, with_reference=request.reference is not None)
             for row in shop.recipe.made
@@ -73,7 +74,7 @@ def make_ablation(shop: Workshop) -> Made:
         findings=[*_steps(found.rows), *found.failed_controls],
         not_measured=dict(absent_scorers(request)),
         plots=[f"{_FOLDER}/samples.png"],
-        settings={"FID": f"{fid.metric if fid else 'FID'} to {against}"},
+        settings={"FID": f"{metric} to {against}"},
     )
 
 

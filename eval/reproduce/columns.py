@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class Column:
     key: str
     heading: str
     digits: int
+
+
+def columns_of(keys: Sequence[str], fid: str) -> tuple[Column, ...]:
+    """Columns by their keys; that of FID is headed by the metric's own name, as `FID-EffLite0` is no FID."""
+    return tuple(replace(COLUMNS[key], heading=fid) if key == "fid" else COLUMNS[key] for key in keys)
 
 
 SCORES: Mapping[str, str] = {

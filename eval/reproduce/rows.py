@@ -13,7 +13,7 @@ from mixdq.eval.ablation.costs import costs_of
 from mixdq.eval.ablation.plans import RowPlan
 from mixdq.eval.ablation.report import Comparison
 from mixdq.eval.quality.pictures import DrawnSet
-from mixdq.eval.reproduce.columns import COLUMNS
+from mixdq.eval.reproduce.columns import COLUMNS, columns_of
 from mixdq.eval.reproduce.made import Made
 from mixdq.eval.reproduce.measuring import Figures, Subject, latency_figures, memory_figures
 from mixdq.eval.reproduce.needs import absent_scorers
@@ -50,12 +50,12 @@ def make_rows(shop: Workshop) -> Made:
     measured = _measured(shop, plans)
     made = [_row(shop, row, plans, scores, measured) for row in rows]
     return Made(
-        columns=[COLUMNS[key] for key in shop.recipe.columns],
+        columns=columns_of(shop.recipe.columns, scores[rows[0].name].fid_metric),
         rows=_in_order(shop.recipe.rows, made),
         findings=list(_findings(scores, made)),
         not_measured=dict(_not_measured(shop)),
         plots=[write_scatter(made, shop.request.out)] if shop.request.recipe is RecipeName.FIG6 else (),
-        settings={"FID": scores[rows[0].name].fid_name},
+        settings={"FID": scores[rows[0].name].fid_words},
     )
 
 
@@ -150,7 +150,7 @@ def _comparison(shop: Workshop, row: RecipeRow, scores: Mapping[str, RowScores])
     paper = row.paper.get("fid"), over.paper.get("fid")
     if ours is None or theirs is None or not theirs.value > 0 or paper[0] is None or paper[1] is None:
         return None
-    metric = scores[row.name].fid_name
+    metric = scores[row.name].fid_words
     return Comparison.of(over.label, (paper[0], paper[1]), (ours.value, theirs.value), metric)
 
 

@@ -26,12 +26,14 @@ class RowScores:
 
     Attributes:
         figures: by column.
-        fid_name: FID as the features make it, and what it is a distance to.
+        fid_metric: its name, which says of which features.
+        fid_words: the same, and what it is a distance to.
         failed: controls that did not give what they must, and metrics that were refused.
     """
 
     figures: dict[str, Figure]
-    fid_name: str
+    fid_metric: str
+    fid_words: str
     failed: tuple[str, ...]
 
 
@@ -93,7 +95,7 @@ class Scorer:
             for control in table.controls
             if not control.passed
         ]
-        return RowScores(figures, f"{fid} to {to}", tuple(failed))
+        return RowScores(figures, fid, f"{fid} to {to}", tuple(failed))
 
     def _table(
         self, name: str, reference: PictureSet, drawn: DrawnSet, metrics: Iterable[Metric]
