@@ -9,6 +9,9 @@ from mixdq.eval.report.chart_plane import Axis, Point, Series, plane
 from mixdq.eval.report.chart_scale import shown
 from mixdq.eval.report.chart_shapes import Chart
 
+_MOST_LABELS = 8
+"""Of more candidates only those that no other beats are named; the pointer names the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -53,17 +56,14 @@ def frontier_chart(
     """
     best = frontier(candidates, more_is_better=more_is_better)
     line = Series(tuple(Point(one.cost, one.worth) for one in best), "frontier", joined=True, dots=False)
-    marks = [
-        Series(
-            (Point(one.cost, one.worth, _label(one), f"{one.name}: {shown(one.cost)}, {shown(one.worth)}"),),
-            one.style,
-        )
-        for one in candidates
-    ]
+    named = candidates if len(candidates) <= _MOST_LABELS else best
+    marks = [Series((_point(one, is_named=one in named),), one.style) for one in candidates]
     direction = "↑" if more_is_better else "↓"
     text = f"not beaten: {', '.join(one.name for one in best)}"
     return plane(title, [line, *marks], Axis(cost, zero=True), Axis(f"{worth} {direction}"), text)
 
 
-def _label(one: Candidate) -> str:
-    return one.name if one.label is None else one.label
+def _point(one: Candidate, *, is_named: bool) -> Point:
+    label = one.name if one.label is None else one.label
+    hint = f"{one.name}: {shown(one.cost)}, {shown(one.worth)}"
+    return Point(one.cost, one.worth, label if is_named else "", hint)

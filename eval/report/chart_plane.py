@@ -103,20 +103,18 @@ def _drawn(one: Series, across: Scale, up: Scale) -> Iterator[Shape]:
 def _labels(series: Sequence[Series], across: Scale, up: Scale) -> Iterator[Label]:
     """Names at the ends of lines and beside points, moved apart where they would lie on each other."""
     taken: list[tuple[float, float, float]] = []
+    for place, words in _ends(series, across, up):
+        taken.append((*place, width_of(words)))
+        yield Label(*place, words, "start", "mark")
     wanted = [
-        (across.at(one.points[-1].x) + 7, up.at(one.points[-1].y) + 4, shortened(one.label, 16), True)
-        for one in series
-        if one.label
-    ]
-    wanted += [
-        (across.at(point.x), up.at(point.y), shortened(point.label, 24), False)
+        (across.at(point.x), up.at(point.y), shortened(point.label, 24))
         for one in series
         for point in one.points
         if point.label
     ]
-    for left, top, words, is_end in sorted(wanted, key=lambda each: each[1]):
+    for left, top, words in sorted(wanted, key=lambda each: each[1]):
         wide = width_of(words)
-        places = _beyond(left, top) if is_end else _around(left, top, wide)
+        places = _around(left, top, wide)
         spot = next((place for place in places if _is_free(*place, wide, taken)), None)
         if spot is None:
             spot = places[0]
@@ -126,10 +124,22 @@ def _labels(series: Sequence[Series], across: Scale, up: Scale) -> Iterator[Labe
         yield Label(*spot, words, "start", "mark")
 
 
-def _beyond(left: float, top: float) -> list[tuple[float, float]]:
-    """At the end of a line, else a little above or below it, but never among the words of the axis."""
+def _ends(series: Sequence[Series], across: Scale, up: Scale) -> Iterator[tuple[tuple[float, float], str]]:
+    """Lines' names from top to bottom as the lines end, one below the other, none below the chart."""
+    ends = sorted(
+        (up.at(one.points[-1].y) + 4, across.at(one.points[-1].x) + 7, shortened(one.label, 16))
+        for one in series
+        if one.label
+    )
+    tops: list[float] = []
+    for top, _, _ in ends:
+        tops.append(max(top, tops[-1] + _LINE) if tops else top)
     lowest = HEIGHT - _BOTTOM - 3
-    return [(left, min(lowest, top + shift)) for shift in (0, -_LINE, _LINE, -2 * _LINE, 2 * _LINE)]
+    for place in reversed(range(len(tops))):
+        tops[place] = min(tops[place], lowest)
+        lowest = tops[place] - _LINE
+    for top, (_, left, words) in zip(tops, ends, strict=True):
+        yield (left, top), words
 
 
 def _around(left: float, top: float, wide: float) -> list[tuple[float, float]]:

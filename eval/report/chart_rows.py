@@ -107,7 +107,11 @@ def dots(title: str, rows: Sequence[DotRow], unit: str, text: str = "") -> Chart
         shapes.append(Line(scale.start, middle, scale.end, middle, "guide"))
         for mark in row.marks:
             shapes += _interval(scale, mark.low, mark.high, middle, f"{mark.style} stroke")
-        shapes += [Dot(scale.at(mark.value), middle, 4.5, mark.style, mark.hint) for mark in row.marks]
+        # Marks that lie on each other are rings, the later ones inside.
+        shapes += [
+            Dot(scale.at(mark.value), middle, 3.0 + 1.5 * (len(row.marks) - turn), mark.style, mark.hint)
+            for turn, mark in enumerate(row.marks)
+        ]
     return Chart(title, WIDTH, _height(len(rows)), tuple(shapes), text)
 
 

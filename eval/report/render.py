@@ -89,8 +89,12 @@ def _tables(section: Section) -> Iterator[_Plain]:
             yield _Plain(block.key, block.caption, block.heads, rows)
         elif isinstance(block, ClaimList):
             claims = (claim for _, each in block.documents for claim in each)
-            rows = tuple(tuple(str(getattr(claim, name)) for name in _CLAIM) for claim in claims)
+            rows = tuple(tuple(_text(getattr(claim, name)) for name in _CLAIM) for claim in claims)
             yield _Plain("claims", section.lead, _CLAIM, rows)
+
+
+def _text(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else "; ".join(value)
 
 
 def _plain(section: Section) -> dict[str, object]:

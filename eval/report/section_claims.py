@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from mixdq.eval.report.claims import judge_claims
-from mixdq.eval.report.claims_verdict import State, Verdict
+from mixdq.eval.report.claims_verdict import Finding, State, Verdict
 from mixdq.eval.report.results import Results
 from mixdq.eval.report.view import ClaimList, ClaimRow, Section
 
@@ -54,9 +54,15 @@ def _row(verdict: Verdict) -> ClaimRow:
         source=verdict.claim.source,
         says=verdict.claim.says,
         theirs=verdict.theirs,
-        ours=verdict.ours,
+        ours=tuple(_finding(one) for one in verdict.findings),
         state=str(verdict.state),
         by_how_much=verdict.by_how_much,
         evidence=verdict.evidence,
         command=verdict.command,
     )
+
+
+def _finding(finding: Finding) -> str:
+    """`blocks that are kept: 20`; in brackets if it is of another model and decides nothing."""
+    words = f"{finding.what}: {finding.ours}" if finding.ours else f"{finding.what}: {finding.state}"
+    return f"({words})" if finding.beside else words

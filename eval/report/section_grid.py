@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mixdq.configs.grid_table import GridCell, GridTable, PerformanceModel
+from mixdq.configs.quality_table import Score
 from mixdq.eval.report.chart_frontier import Candidate, frontier_chart
 from mixdq.eval.report.chart_plane import Axis, Point, Series, plane
 from mixdq.eval.report.chart_shapes import Chart
 from mixdq.eval.report.found import Document
 from mixdq.eval.report.results import Results
+from mixdq.eval.report.section_speed import place_of
 from mixdq.eval.report.view import Block, Cell, Figure, Heading, Prose, Section, Table
 from mixdq.eval.report.words import brief, cells, counted, fixed, percent, significant
 
 _PREFERRED = ("CLIP", "PSNR", "emoji alignment", "SSIM")
+_LIKENESS = ("PSNR", "SSIM", "SQNR")
 _RIGHT = 0.1
 """So far a prediction may be from what was measured."""
 
@@ -37,7 +40,7 @@ def _blocks(results: Results, document: Document[GridTable], key: str) -> Iterat
     for place in places:
         own = [cell for cell in grid.measured if (cell.target, cell.device, cell.batch) == place]
         yield Figure(
-            f"{grid.model.name}, {place[0]} on {place[1]}, batch {place[2]}, machine "
+            f"{grid.model.name}, {place_of(own[0])}, batch {place[2]}, machine "
             f"{results.origins.letter(document)}. Labels are plan and pixels; the dotted line joins the "
             "cells that no other beats.",
             tuple(_charts(results, grid, own)),
@@ -69,7 +72,9 @@ def _charts(results: Results, grid: GridTable, own: Sequence[GridCell]) -> Itera
         yield plane(title, series, Axis("pixels of a side"), Axis(unit, zero=True))
     metric = _metric(grid)
     for title, unit, attribute in (("latency", "ms, p50", "p50_ms"), ("memory", "MiB, peak", "peak_mib")):
-        scored = [(cell, score) for cell in own if metric and (score := cell.score(metric)) is not None]
+        scored = [
+            (cell, score) for cell in own if metric and (score := _score(grid, cell, metric)) is not None
+        ]
         if len(scored) > 1:
             yield frontier_chart(
                 f"{metric} against {title}",
@@ -93,16 +98,23 @@ def _metric(grid: GridTable) -> str | None:
     return next((name for start in _PREFERRED for name in names if name.startswith(start)), None)
 
 
+def _score(grid: GridTable, cell: GridCell, metric: str) -> Score | None:
+    """A cell's score; full precision's likeness to itself is none."""
+    if metric.startswith(_LIKENESS) and not grid.plan(cell.plan).quantizes:
+        return None
+    return cell.score(metric)
+
+
 def _row(grid: GridTable, cell: GridCell, metric: str | None) -> tuple[Cell, ...]:
     plan = grid.plan(cell.plan)
-    score = cell.score(metric) if metric else None
+    score = _score(grid, cell, metric) if metric else None
     figures = (
         cells(fixed(cell.p50_ms, 1), fixed(cell.p95_ms, 1), fixed(cell.peak_mib, 0))
         if cell.is_measured
         else cells(Cell(cell.state, "bad"), "–", "–")
     )
     return (
-        *cells(cell.plan, fixed(plan.weight_bits, 2), str(cell.resolution), f"{cell.target} {cell.device}"),
+        *cells(cell.plan, fixed(plan.weight_bits, 2), str(cell.resolution), place_of(cell)),
         *figures,
         Cell("–" if score is None else significant(score.value, 4)),
         Cell(brief(plan.config_digest), code=True),
@@ -119,7 +131,7 @@ def _models(grid: GridTable, key: str) -> Iterator[Block]:
         rows=tuple(
             cells(
                 model.quantity,
-                f"{model.target} {model.device}",
+                place_of(model),
                 model.formula,
                 str(len(model.held_out)),
                 _worst(model),

@@ -32,12 +32,12 @@ def _blocks(document: Document[PredictionReport], key: str) -> Iterator[Block]:
     report = document.content
     predictors = list(dict.fromkeys(each.predictor for each in report.relations))
     kinds = list(dict.fromkeys(plan.kind for plan in report.plans))
-    charts = [_chart(report, predictor, kinds) for predictor in (predictors[0], *predictors[-2:])]
+    charts = [_chart(report, predictor, kinds) for predictor in _drawn(report, predictors)]
     yield Figure(
         f"{counted(len(report.plans), 'plan')} of {report.model}, each judged on "
         f"{counted(report.conditions.prompts, 'prompt')} at {report.conditions.resolution} pixels: what was "
         "promised, and the pictures' PSNR against full precision.",
-        tuple(dict.fromkeys(charts))[:_DRAWN],
+        tuple(charts),
         tuple((series_style(place), kind) for place, kind in enumerate(kinds)),
     )
     yield Table(
@@ -64,6 +64,18 @@ def _blocks(document: Document[PredictionReport], key: str) -> Iterator[Block]:
                 for each in report.contests
             ),
         )
+
+
+def _drawn(report: PredictionReport, predictors: list[str]) -> list[str]:
+    """The first, which is the paper's objective, and those that foretell best; none that never changes."""
+    known = {
+        predictor: abs(found.rho)
+        for predictor in predictors
+        if (found := report.overall(predictor, Measure.PSNR)) is not None and found.rho is not None
+    }
+    best = sorted(known, key=lambda predictor: known[predictor], reverse=True)
+    first = [predictor for predictor in predictors[:1] if predictor in known]
+    return list(dict.fromkeys([*first, *best]))[:_DRAWN]
 
 
 def _chart(report: PredictionReport, predictor: str, kinds: list[str]) -> Chart:

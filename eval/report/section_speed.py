@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from mixdq.configs.latency_table import WHOLE, LatencyRow, LatencyTable
 from mixdq.configs.memory_table import MemoryRow, MemoryTable
@@ -21,6 +22,19 @@ APART = (
     "Figures of different machines, or of different versions of the packages, are never put into one table "
     "or chart."
 )
+
+
+class Placed(Protocol):
+    """What runs on a back end."""
+
+    @property
+    def target(self) -> str:
+        """The back end: `cpu`, `rtx:sm89`."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu` or `cuda`."""
+
 
 _Place = tuple[int, int, int]
 """Resolution, batch and steps."""
@@ -69,14 +83,15 @@ def subject_names(rows: Sequence[LatencyRow | MemoryRow]) -> Mapping[object, str
             [
                 folders[row.source],
                 *([row.precision] if len(precisions[row.source]) > 1 else []),
-                *([_place(row)] if len(places[row.source]) > 1 else []),
+                *([place_of(row)] if len(places[row.source]) > 1 else []),
             ]
         )
         for row in rows
     }
 
 
-def _place(row: LatencyRow | MemoryRow) -> str:
+def place_of(row: Placed) -> str:
+    """Where it runs: `cpu`, `cuda:sm90`, `rtx:sm89 cuda`."""
     return row.target if row.device in row.target else f"{row.target} {row.device}"
 
 

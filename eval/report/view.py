@@ -128,13 +128,13 @@ class NetworkMap:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One claim of a source document beside what was found."""
+    """One claim of a source document beside what was found, check by check."""
 
     number: str
     source: str
     says: str
     theirs: str
-    ours: str
+    ours: tuple[str, ...]
     state: str
     by_how_much: str
     evidence: str
