@@ -14,6 +14,9 @@ from mixdq.eval.report.claims_verdict import Finding, State, Verdict
 _DIGITS = 12
 """Of a digest, for people."""
 
+_WHOLE = 1000
+"""Figures from this on are shown without decimals."""
+
 
 class AnyDocument(Protocol):
     """A document that was found."""
@@ -154,8 +157,10 @@ def _apart(figure: Figure, amount: float) -> str:
 
 
 def _shown(figure: Figure, amount: float, count: int) -> str:
-    text = f"{amount:,.0f}" if amount == int(amount) else f"{amount:.4g}"
-    return f"{text}{_unit(figure)}" + (f" (the worst of {count})" if count > 1 else "")
+    whole = amount.is_integer() or abs(amount) >= _WHOLE
+    text = f"{amount:,.0f}" if whole else f"{amount:.4g}"
+    which = "most" if figure.at_least is None else "least" if figure.at_most is None else "worst"
+    return f"{text}{_unit(figure)}" + (f" (the {which} of {count})" if count > 1 else "")
 
 
 def _unit(figure: Figure) -> str:

@@ -72,7 +72,7 @@ def measure_structure(released: Path | None, command: str, watch: Watch) -> Stru
         figures += _of_rivals(subject, SDXL)
         figures += _of_time(subject, SDXL)
     return StructureTable(
-        tuple(figures), sources, command, describe_machine(), installed_versions("pyscipopt", "numpy")
+        tuple(figures), sources, command, describe_machine(), installed_versions("ortools", "numpy")
     )
 
 

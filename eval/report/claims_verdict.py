@@ -73,8 +73,8 @@ class Verdict:
 
     @property
     def by_how_much(self) -> str:
-        """By how much it is unmet; empty if it isn't."""
-        return _joined(one.apart for one in self.findings if not one.beside)
+        """Which checks are not met, and by how much; empty if all are."""
+        return _joined(f"{one.what}: {one.apart}" for one in self.findings if one.apart and not one.beside)
 
     @property
     def evidence(self) -> str:

@@ -55,22 +55,22 @@ def _judge(found: _Found, *checks: Check) -> Verdict:
 def test_a_ratio_is_of_the_rows_that_belong_together_and_the_worst_counts() -> None:
     verdict = _judge(_Found(content=TIMES), Check("speed-up", SPEED_UP))
     assert verdict.state is State.UNMET
-    assert verdict.ours == "1.2 (the worst of 2)"
-    assert verdict.by_how_much == "0.2 less than the least that is right, 1.4"
+    assert verdict.ours == "1.2 (the least of 2)"
+    assert verdict.by_how_much == "speed-up: 0.2 less than the least that is right, 1.4"
     assert verdict.evidence == f"folder/times.csv (sha256 {sha256_of_text('folder/times.csv')[:12]})"
 
 
 def test_the_same_rows_meet_a_bound_that_they_keep() -> None:
     figure = Figure("times", "ms", where={"way": "int8"}, at_most=15.0, unit="ms")
     verdict = _judge(_Found(content=TIMES), Check("time", figure))
-    assert (verdict.state, verdict.ours, verdict.by_how_much) == (State.MET, "15 ms (the worst of 2)", "")
+    assert (verdict.state, verdict.ours, verdict.by_how_much) == (State.MET, "15 ms (the most of 2)", "")
 
 
 def test_a_difference_may_go_either_way_within_its_bounds() -> None:
     where: dict[str, Wanted] = {"way": "int8", "size": 512}
     figure = Figure("times", "ms", where=where, minus={"way": "half"}, at_least=-1.0, at_most=1.0)
     verdict = _judge(_Found(content=TIMES), Check("difference", figure))
-    assert verdict.by_how_much == "2 less than the least that is right, -1"
+    assert verdict.by_how_much == "difference: 2 less than the least that is right, -1"
 
 
 def test_fields_of_one_row_are_subtracted_and_divided() -> None:
@@ -102,7 +102,7 @@ def test_tests_show_and_what_is_lacking_is_unmet() -> None:
     shown = _judge(_Found(), Check("it holds", ShownBy((TEST,))))
     assert (shown.state, shown.ours, shown.evidence) == (State.MET, "shown by 1 test", TEST)
     lacking = _judge(_Found(), Check("it holds", Lacking("there is no command")))
-    assert (lacking.state, lacking.by_how_much) == (State.UNMET, "there is no command")
+    assert (lacking.state, lacking.by_how_much) == (State.UNMET, "it holds: there is no command")
 
 
 @pytest.mark.parametrize(
@@ -124,16 +124,16 @@ def test_what_is_beside_decides_nothing_and_is_shown() -> None:
     beside = Check("speed-up elsewhere", SPEED_UP, beside=True)
     verdict = _judge(_Found(content=TIMES), Check("it holds", ShownBy((TEST,))), beside)
     assert (verdict.state, verdict.by_how_much) == (State.MET, "")
-    assert verdict.ours == "shown by 1 test; 1.2 (the worst of 2)"
+    assert verdict.ours == "shown by 1 test; 1.2 (the least of 2)"
 
 
 def test_the_page_has_theirs_and_ours_and_by_how_much() -> None:
     verdict = _judge(_Found(content=TIMES), Check("speed-up", SPEED_UP, command="time it"))
     page = claims_page([verdict], "mixdq-eval claims results")
     assert "**0 met, 1 unmet, 0 not measurable here, 0 not in these folders, of 1 claims.**" in page
-    assert "| [7](#7) | INT8 is faster | 0.2 less than the least that is right, 1.4 |" in page
+    assert "| [7](#7) | INT8 is faster | speed-up: 0.2 less than the least that is right, 1.4 |" in page
     assert "- theirs: 1.5" in page
-    assert "- speed-up: unmet: 1.2 (the worst of 2); 0.2 less than the least that is right, 1.4" in page
+    assert "- speed-up: unmet: 1.2 (the least of 2); 0.2 less than the least that is right, 1.4" in page
     assert "  - `time it`" in page
     assert "- `make it`" in page
     assert counts_in_words([verdict]).startswith("0 met, 1 unmet")
@@ -144,3 +144,8 @@ def test_every_shipped_claim_has_a_verdict_on_nothing_at_all() -> None:
     assert [verdict.claim.number for verdict in verdicts] == list(range(1, 101))
     page = claims_page(verdicts, "mixdq-eval claims results")
     assert all(f'<a id="{number}"></a>' in page for number in range(1, 101))
+
+
+def test_a_ratio_over_nothing_is_infinite_and_shown() -> None:
+    rows = [{"way": "half", "size": 1, "ms": 1.0}, {"way": "int8", "size": 1, "ms": 0.0}]
+    assert _judge(_Found(content=rows), Check("speed-up", SPEED_UP)).ours == "inf"
