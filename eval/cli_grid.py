@@ -96,6 +96,13 @@ def grid(
         int, typer.Option(min=2, help="Pictures of a cell that are scored.", rich_help_panel=_QUALITY)
     ] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Prompt i has SEED + i.", rich_help_panel=_QUALITY)] = 0,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="As of `quality`: ssim,psnr,alignment, say. (default: all that can be)",
+            rich_help_panel=_QUALITY,
+        ),
+    ] = None,
     no_quality: Annotated[
         bool, typer.Option("--no-quality", help="Draw and score no pictures.", rich_help_panel=_QUALITY)
     ] = False,
@@ -144,7 +151,7 @@ def grid(
     if not no_quality:
         name = model or _model_of(candidates)
         judging = _judging(
-            prompts or _prompts_of(name), count, seed, (inception, clip, image_reward, lpips), out
+            prompts or _prompts_of(name), count, seed, metrics, (inception, clip, image_reward, lpips), out
         )
     console = stdout_console()
     compiling = None if source is None else _compiling(source, targets, sizes, batch, ranges, out, work)
@@ -304,6 +311,7 @@ def _judging(
     file: Path,
     count: int,
     seed: int,
+    metrics: str | None,
     weights: tuple[Path | None, Path | None, Path | None, Path | None],
     out: Path,
 ) -> Judging:
@@ -311,10 +319,11 @@ def _judging(
     from mixdq.eval.images.order import order_pictures
     from mixdq.eval.images.prompts import read_prompts
     from mixdq.eval.quality.bootstrap import Bootstrap
+    from mixdq.eval.quality.options import parse_metrics
     from mixdq.eval.quality.request import Weights
 
     pictures = order_pictures(read_prompts(file), seed=seed, start=0, count=count, allow_duplicates=False)
-    return Judging(pictures, Weights(*weights), Bootstrap(10_000, 0), out)
+    return Judging(pictures, parse_metrics(metrics), Weights(*weights), Bootstrap(10_000, 0), out)
 
 
 def _prompts_of(model: str) -> Path:

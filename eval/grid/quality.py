@@ -19,7 +19,7 @@ from mixdq.eval.images.draw import draw_set
 from mixdq.eval.images.order import Order
 from mixdq.eval.quality.bootstrap import Bootstrap
 from mixdq.eval.quality.networks import Resize
-from mixdq.eval.quality.request import QualityRequest, Weights
+from mixdq.eval.quality.request import Metric, QualityRequest, Weights
 
 NO_REFERENCE = "the grid has no full precision at this resolution to compare with: give --bits 16"
 
@@ -32,12 +32,14 @@ class Judging:
 
     Attributes:
         pictures: what every cell draws.
+        metrics: what is measured; None for all that can be.
         weights: of the metrics that no package ships.
         bootstrap: of the intervals.
         folder: of pictures and scores.
     """
 
     pictures: tuple[Order, ...]
+    metrics: frozenset[Metric] | None
     weights: Weights
     bootstrap: Bootstrap
     folder: Path
@@ -136,7 +138,7 @@ def _score(full: Cell, sets: Sequence[Cell], judging: Judging, report: Report) -
     request = QualityRequest(
         reference=judging.pictures_of(full),
         generated=tuple(folders),
-        metrics=None,
+        metrics=judging.metrics,
         with_effnet=judging.weights.inception is None,
         resize=Resize.CLEAN,
         device="cpu",
@@ -167,6 +169,7 @@ def _key(request: QualityRequest) -> str:
         [sha256_of_file(folder / MANIFEST_FILE) for folder in (request.reference, *request.generated)],
         [str(path) for path in (weights.inception, weights.clip, weights.image_reward, weights.lpips)],
         [bootstrap.draws, bootstrap.seed],
+        None if request.metrics is None else sorted(request.metrics),
     )
     return sha256_of_text(json.dumps(what))
 
