@@ -176,7 +176,7 @@ def _comparisons(rows: Sequence[ResultRow]) -> Iterator[tuple[str, ...]]:
     for row in rows:
         if (found := row.comparison) is not None:
             same = "yes" if found.agrees else "**no**"
-            yield row.label, found.against, f"× {found.paper:.3g}", f"× {found.ours:.3g}", same
+            yield row.label, found.against, f"× {found.paper:#.3g}", f"× {found.ours:#.3g}", same
 
 
 def _table(heads: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from mixdq.compiler.explain.plot_style import BLUE, INK, RED, new_figure, save, styled
 from mixdq.eval.reproduce.result import ResultRow
@@ -15,7 +19,38 @@ if TYPE_CHECKING:
 
 _FILE = "fig6.png"
 _HEIGHT_IN = 3.6
-_FAMILIES = (("full", INK, "o"), ("naive", RED, "s"), ("mixdq", BLUE, "*"))
+_STEP = 9
+"""Points from a label to the next below."""
+
+_NEAR_BITS, _NEAR_FID = 0.06, 0.06
+"""Of the axes' lengths: points nearer than this share one label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Rows that are drawn alike: how their names end, what they are called, and where their labels stand."""
+
+    ending: str
+    name: str
+    colour: str
+    marker: str
+    offset: tuple[int, int]
+
+
+_FAMILIES = (
+    _Family("full", "full precision", INK, "o", (-2, 8)),
+    _Family("naive", "naive", RED, "s", (7, 3)),
+    _Family("mixdq", "MixDQ", BLUE, "*", (-4, -13)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A row on the plot."""
+
+    row: ResultRow
+    memory: float
+    fid: float
 
 
 def write_scatter(rows: Sequence[ResultRow], folder: Path) -> str:
@@ -26,18 +61,12 @@ def write_scatter(rows: Sequence[ResultRow], folder: Path) -> str:
 
 def scatter_figure(rows: Sequence[ResultRow]) -> Figure:
     """Here on the left, the source's on the right, whose storage is a share of its full precision's."""
-    full = rows[0].ours["weights_mib"].value
+    full = _weights(rows[0])
     with styled():
         figure = new_figure(_HEIGHT_IN, "FID against the memory of the UNet's weights")
         left, right = figure.subplots(1, 2)
-        ours = [
-            (row, row.ours["weights_mib"].value, row.ours["fid"].value) for row in rows if "fid" in row.ours
-        ]
-        theirs = [
-            (row, row.ours["weights_mib"].value / full, row.paper["fid"])
-            for row in rows
-            if "fid" in row.paper
-        ]
+        ours = [_Point(row, _weights(row), row.ours["fid"].value) for row in rows if "fid" in row.ours]
+        theirs = [_Point(row, _weights(row) / full, row.paper["fid"]) for row in rows if "fid" in row.paper]
         _draw(left, ours, "here", "packed weights, MiB")
         _draw(right, theirs, "source", "packed weights, share of FP16")
         handles, labels = right.get_legend_handles_labels()
@@ -45,23 +74,55 @@ def scatter_figure(rows: Sequence[ResultRow]) -> Figure:
         return figure
 
 
-def _draw(axes: Axes, points: Sequence[tuple[ResultRow, float, float]], title: str, across: str) -> None:
-    for family, colour, marker in _FAMILIES:
-        some = [point for point in points if point[0].name.endswith(family)]
+def _weights(row: ResultRow) -> float:
+    return row.ours["weights_mib"].value
+
+
+def _draw(axes: Axes, points: Sequence[_Point], title: str, across: str) -> None:
+    for family in _FAMILIES:
+        some = [point for point in points if point.row.name.endswith(family.ending)]
         axes.plot(
-            [memory for _, memory, _ in some],
-            [fid for _, _, fid in some],
+            [point.memory for point in some],
+            [point.fid for point in some],
             linestyle="none",
-            marker=marker,
-            markersize=9 if marker == "*" else 6,
-            color=colour,
-            label={"full": "full precision", "naive": "naive", "mixdq": "MixDQ"}[family],
+            marker=family.marker,
+            markersize=9 if family.marker == "*" else 6,
+            color=family.colour,
+            label=family.name,
         )
-        for row, memory, fid in some:
-            label = row.label.removeprefix("naive ").removeprefix("MixDQ ")
-            axes.annotate(label, (memory, fid), (5, 4), textcoords="offset points", fontsize=7, color=colour)
+        for number, group in enumerate(_groups(some, points)):
+            # Labels that stand below go down in steps, because in the source all of MixDQ's rows are level.
+            right, up = family.offset
+            axes.annotate(
+                ", ".join(point.row.label.split()[-1] for point in group),
+                (group[0].memory, group[0].fid),
+                (right, up if up > 0 else up - _STEP * number),
+                textcoords="offset points",
+                fontsize=7,
+                color=family.colour,
+            )
     axes.set_yscale("log")
-    axes.margins(x=0.18, y=0.12)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.18, y=0.2)
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel("FID")
+
+
+def _groups(some: Sequence[_Point], all_points: Sequence[_Point]) -> list[list[_Point]]:
+    """Points that lie together, the leftmost first."""
+    memories, fids = [p.memory for p in all_points], [math.log(p.fid) for p in all_points]
+    width, height = max(memories) - min(memories), max(fids) - min(fids)
+    groups: list[list[_Point]] = []
+    for point in sorted(some, key=lambda point: point.memory):
+        for group in groups:
+            last = group[-1]
+            across = abs(point.memory - last.memory) <= _NEAR_BITS * width
+            if across and abs(math.log(point.fid / last.fid)) <= _NEAR_FID * height:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups

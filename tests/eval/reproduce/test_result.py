@@ -46,7 +46,7 @@ def test_the_source_s_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert "|  | FID | PSNR dB |" in text
     assert "| FP16 | –; *17.15* | 30.0 (29.9 to 30.2) |" in text
     assert "| PTQD | –; *340.74* | – |" in text
-    assert "| naive | FP16 | × 6.06 | × 10 | yes |" in text
+    assert "| naive | FP16 | × 6.06 | × 10.0 | yes |" in text
     assert "- PTQD: is not implemented" in text
     assert "- CLIP: no weights" in text
     assert "![nine.png](nine.png)" in text
