@@ -105,7 +105,7 @@ def _draw(axes: Axes, points: Sequence[_Point], title: str, across: str) -> None
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.18, y=0.2)
+    axes.margins(x=0.18, y=0.32)
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel("FID")
