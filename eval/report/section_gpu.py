@@ -32,7 +32,8 @@ def gpu_section(results: Results) -> Section:
             *_trial(trial, f"gpu-{place}"),
         ]
     for place, kernels in enumerate(results.found.kernels, start=1):
-        blocks += [Heading(f"Kernels, {kernels.content.gpu}"), *_kernels(kernels, f"kernels-{place}")]
+        title = f"Kernels, {kernels.content.gpu}, batch {kernels.content.batch}: {kernels.name}"
+        blocks += [Heading(title), *_kernels(kernels, f"kernels-{place}")]
     return Section("gpu", "On a GPU", tuple(blocks))
 
 
