@@ -42,6 +42,11 @@ class Finding:
     command: str
     beside: bool
 
+    @property
+    def shown_by(self) -> bool:
+        """Whether it is tests that show it."""
+        return bool(self.evidence) and all("::" in each for each in self.evidence)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -68,8 +73,11 @@ class Verdict:
 
     @property
     def ours(self) -> str:
-        """What was found, check by check."""
-        return _joined(one.ours for one in self.findings)
+        """What was found, check by check: `layers that differ: 0`; checks by tests together at the end."""
+        shown = [one for one in self.findings if one.shown_by]
+        tests = len(dict.fromkeys(test for one in shown for test in one.evidence))
+        found = [f"{one.what}: {one.ours}" for one in self.findings if one.ours and not one.shown_by]
+        return _joined([*found, f"shown by {tests} test{'' if tests == 1 else 's'}" if tests else ""])
 
     @property
     def by_how_much(self) -> str:

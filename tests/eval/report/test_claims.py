@@ -55,7 +55,7 @@ def _judge(found: _Found, *checks: Check) -> Verdict:
 def test_a_ratio_is_of_the_rows_that_belong_together_and_the_worst_counts() -> None:
     verdict = _judge(_Found(content=TIMES), Check("speed-up", SPEED_UP))
     assert verdict.state is State.UNMET
-    assert verdict.ours == "1.2 (the least of 2)"
+    assert verdict.ours == "speed-up: 1.2 (the least of 2)"
     assert verdict.by_how_much == "speed-up: 0.2 less than the least that is right, 1.4"
     assert verdict.evidence == f"folder/times.csv (sha256 {sha256_of_text('folder/times.csv')[:12]})"
 
@@ -63,7 +63,11 @@ def test_a_ratio_is_of_the_rows_that_belong_together_and_the_worst_counts() -> N
 def test_the_same_rows_meet_a_bound_that_they_keep() -> None:
     figure = Figure("times", "ms", where={"way": "int8"}, at_most=15.0, unit="ms")
     verdict = _judge(_Found(content=TIMES), Check("time", figure))
-    assert (verdict.state, verdict.ours, verdict.by_how_much) == (State.MET, "15 ms (the most of 2)", "")
+    assert (verdict.state, verdict.ours, verdict.by_how_much) == (
+        State.MET,
+        "time: 15 ms (the most of 2)",
+        "",
+    )
 
 
 def test_a_difference_may_go_either_way_within_its_bounds() -> None:
@@ -77,14 +81,14 @@ def test_fields_of_one_row_are_subtracted_and_divided() -> None:
     row = {"before": 4.0, "after": 10.0, "of": 3}
     figure = Figure("times", "after", less="before", per="of", at_least=2.5)
     verdict = _judge(_Found(content=[row]), Check("gain", figure))
-    assert (verdict.ours, verdict.state) == ("2", State.UNMET)
+    assert (verdict.ours, verdict.state) == ("gain: 2", State.UNMET)
 
 
 def test_a_figure_in_no_folder_is_not_found_or_not_measurable_here() -> None:
     for found in (_Found(), _Found(content=[{"way": "other", "ms": 1.0}]), _Found("other", TIMES)):
         assert _judge(found, Check("speed-up", SPEED_UP)).state is State.NOT_FOUND
         verdict = _judge(found, Check("speed-up", SPEED_UP, needs="a GPU"))
-        assert (verdict.state, verdict.ours) == (State.NOT_MEASURABLE, "needs a GPU")
+        assert (verdict.state, verdict.ours) == (State.NOT_MEASURABLE, "speed-up: needs a GPU")
 
 
 def test_a_document_that_is_there_is_judged_whatever_it_needed() -> None:
@@ -124,7 +128,7 @@ def test_what_is_beside_decides_nothing_and_is_shown() -> None:
     beside = Check("speed-up elsewhere", SPEED_UP, beside=True)
     verdict = _judge(_Found(content=TIMES), Check("it holds", ShownBy((TEST,))), beside)
     assert (verdict.state, verdict.by_how_much) == (State.MET, "")
-    assert verdict.ours == "shown by 1 test; 1.2 (the least of 2)"
+    assert verdict.ours == "speed-up elsewhere: 1.2 (the least of 2); shown by 1 test"
 
 
 def test_the_page_has_theirs_and_ours_and_by_how_much() -> None:
@@ -148,4 +152,4 @@ def test_every_shipped_claim_has_a_verdict_on_nothing_at_all() -> None:
 
 def test_a_ratio_over_nothing_is_infinite_and_shown() -> None:
     rows = [{"way": "half", "size": 1, "ms": 1.0}, {"way": "int8", "size": 1, "ms": 0.0}]
-    assert _judge(_Found(content=rows), Check("speed-up", SPEED_UP)).ours == "inf"
+    assert _judge(_Found(content=rows), Check("speed-up", SPEED_UP)).ours == "speed-up: inf"
