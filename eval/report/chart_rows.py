@@ -10,7 +10,7 @@ from mixdq.eval.report.chart_shapes import Box, Chart, Dot, Label, Line, Shape, 
 
 WIDTH = 380.0
 _ROW, _TOP, _BOTTOM, _BAR = 24.0, 8.0, 34.0, 13.0
-_MOST_LETTERS = 24
+_MOST_LETTERS = 28
 _LEAST = 2.0
 """Pixels of an interval that can be told from a point."""
 
@@ -118,7 +118,7 @@ def dots(title: str, rows: Sequence[DotRow], unit: str, text: str = "") -> Chart
 def _room(names: Sequence[str], figures: Sequence[str]) -> tuple[float, float]:
     before = max(width_of(shortened(name, _MOST_LETTERS)) for name in names)
     behind = max(width_of(figure) for figure in figures)
-    return min(before, 150.0) + 10, WIDTH - min(behind, 120.0) - 12
+    return min(before, 186.0) + 10, WIDTH - min(behind, 120.0) - 12
 
 
 def _height(rows: int) -> float:

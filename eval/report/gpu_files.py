@@ -56,6 +56,7 @@ class KernelKind:
     run: str
     way: str
     resolution: int
+    batch: int
     kernels: str
     us: float
     launches: int
@@ -66,7 +67,8 @@ class GpuTrial:
     """A folder of `mixdq.eval.speed.unet_trial`: `unet.csv` and what is beside it.
 
     Attributes:
-        times: one a way.
+        times: one a way that was timed.
+        missing: the others, and why; `w8a8 at 512 pixels, batch 1: …`.
         kinds: of `kinds.csv`; empty without it.
         machine: of `machine.json`.
         versions: of the same.
@@ -75,6 +77,7 @@ class GpuTrial:
     """
 
     times: tuple[UnetTime, ...]
+    missing: tuple[str, ...]
     kinds: tuple[KernelKind, ...]
     machine: Mapping[str, str]
     versions: Mapping[str, str]
@@ -139,13 +142,14 @@ def read_gpu_trial(path: Path) -> GpuTrial:
         )
     facts = read_json(dict, facts_path, EvaluationError)
     beside = [facts_path, *([kinds_path] if kinds_path.is_file() else [])]
-    times = tuple(_time(row, path) for row in _rows(path))
-    if not times:
+    rows = tuple(_rows(path))
+    if not rows:
         raise EvaluationError(f"{path} has no row")
     kinds = _rows(kinds_path) if kinds_path.is_file() else ()
     return GpuTrial(
-        times,
-        tuple(parse(KernelKind, {"run": "", **row}, str(kinds_path), EvaluationError) for row in kinds),
+        tuple(_time(row, path) for row in rows if not row.get("missing")),
+        tuple(_missing(row) for row in rows if row.get("missing")),
+        tuple(_kind(row, kinds_path) for row in kinds),
         parse(dict[str, str], facts.get("machine"), f"machine of {facts_path}", EvaluationError),
         parse(dict[str, str], facts.get("versions"), f"versions of {facts_path}", EvaluationError),
         tuple(_commands(facts)),
@@ -166,6 +170,18 @@ def _time(row: Mapping[str, str], path: Path) -> UnetTime:
     if known.get("db") == "inf":
         del known["db"]
     return parse(UnetTime, {**missing, **known}, str(path), EvaluationError)
+
+
+def _missing(row: Mapping[str, str]) -> str:
+    return f"{row.get('way')} at {row.get('resolution')} pixels, batch {row.get('batch')}: {row['missing']}"
+
+
+def _kind(row: Mapping[str, str], path: Path) -> KernelKind:
+    """A row; the kind's column had another name at first, and there was one batch."""
+    plain = {"run": "", "batch": 1, **row}
+    if "kind" in plain:
+        plain["kernels"] = plain.pop("kind")
+    return parse(KernelKind, plain, str(path), EvaluationError)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

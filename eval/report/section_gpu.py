@@ -9,7 +9,7 @@ from mixdq.eval.report.chart_shapes import Chart
 from mixdq.eval.report.found import Document
 from mixdq.eval.report.gpu_files import GpuTrial, KernelBenchmark, UnetTime
 from mixdq.eval.report.results import Results
-from mixdq.eval.report.view import Block, Cell, Figure, Heading, Section, Table
+from mixdq.eval.report.view import Block, Cell, Figure, Heading, Prose, Section, Table
 from mixdq.eval.report.words import cells, fixed, span
 
 _WAYS = {
@@ -19,8 +19,21 @@ _WAYS = {
     "fp16": "this project, FP16",
     "w8a8": "this project, W8A8",
     "w4a16": "this project, W4A16",
+    "w8a8-half": "W8A8 writing FP16",
+    "torchao": "torchao, FP8",
 }
-_KINDS = {"attention": "s3", "half product": "s7", "quantized product": "s0", "rest": "s4"}
+_KINDS = {
+    "attention": "s3",
+    "half product": "s7",
+    "library's layers": "s7",
+    "quantized product": "s0",
+    "INT8 layers": "s0",
+    "protected layers": "s2",
+    "weight-only layers": "s5",
+    "normalization": "s1",
+    "rest": "s4",
+}
+"""Colours of the kinds of kernels, by their names in earlier and in present trials."""
 
 
 def gpu_section(results: Results) -> Section:
@@ -39,17 +52,23 @@ def gpu_section(results: Results) -> Section:
 
 def _trial(document: Document[GpuTrial], key: str) -> Iterator[Block]:
     trial = document.content
-    resolutions = sorted({time.resolution for time in trial.times})
-    yield Figure(
-        "Median milliseconds of one call of the UNet at its full size, made-up weights, batch 1; the thin "
-        "line joins the quartiles. Runs are starts of the machine, each a trial of its own.",
-        tuple(_times(trial, resolution) for resolution in resolutions),
-    )
+    places = sorted({(time.resolution, time.batch) for time in trial.times})
+    if places:
+        yield Figure(
+            "Median milliseconds of one call of the UNet at its full size, made-up weights; the thin line "
+            "joins the quartiles. Runs are starts of the machine, each a trial of its own.",
+            tuple(_times(trial, place) for place in places),
+        )
+    for reason in trial.missing:
+        yield Prose(f"Not timed: {reason}", "bad")
     if trial.kinds:
         yield Figure(
             "The same calls by kind of kernel, milliseconds of the profiler.",
-            tuple(_kinds(trial, resolution) for resolution in resolutions),
-            tuple((style, name) for name, style in _KINDS.items()),
+            tuple(
+                _kinds(trial, place)
+                for place in sorted({(kind.resolution, kind.batch) for kind in trial.kinds})
+            ),
+            tuple((style, name) for name, style in _KINDS.items() if name in _kinds_of(trial)),
         )
     yield Table(
         key=key,
@@ -76,11 +95,21 @@ def _trial(document: Document[GpuTrial], key: str) -> Iterator[Block]:
 
 def _name(trial: GpuTrial, way: str, run: str) -> str:
     runs = {time.run for time in trial.times}
-    return f"{_WAYS.get(way, way)} {run}" if len(runs) > 1 else _WAYS.get(way, way)
+    return f"{_WAYS.get(way, way)} (run {run})" if len(runs) > 1 else _WAYS.get(way, way)
 
 
-def _times(trial: GpuTrial, resolution: int) -> Chart:
-    own = sorted((time for time in trial.times if time.resolution == resolution), key=lambda time: time.ms)
+def _kinds_of(trial: GpuTrial) -> set[str]:
+    return {kind.kernels for kind in trial.kinds}
+
+
+def _title(place: tuple[int, int]) -> str:
+    resolution, batch = place
+    return f"{resolution} pixels" + (f", batch {batch}" if batch > 1 else "")
+
+
+def _times(trial: GpuTrial, place: tuple[int, int]) -> Chart:
+    own = [time for time in trial.times if (time.resolution, time.batch) == place]
+    own.sort(key=lambda time: time.ms)
     rows = [
         BarRow(
             _name(trial, time.way, time.run),
@@ -91,15 +120,15 @@ def _times(trial: GpuTrial, resolution: int) -> Chart:
         )
         for time in own
     ]
-    return bars(f"{resolution} pixels", rows, "ms", "; ".join(f"{row.name} {row.figure} ms" for row in rows))
+    return bars(_title(place), rows, "ms", "; ".join(f"{row.name} {row.figure} ms" for row in rows))
 
 
 def _style(time: UnetTime) -> str:
     return "s0" if time.way.startswith("w") else "s7"
 
 
-def _kinds(trial: GpuTrial, resolution: int) -> Chart:
-    own = [kind for kind in trial.kinds if kind.resolution == resolution]
+def _kinds(trial: GpuTrial, place: tuple[int, int]) -> Chart:
+    own = [kind for kind in trial.kinds if (kind.resolution, kind.batch) == place]
     rows = []
     for run, way in dict.fromkeys((kind.run, kind.way) for kind in own):
         parts = {kind.kernels: kind for kind in own if (kind.run, kind.way) == (run, way)}
@@ -114,7 +143,7 @@ def _kinds(trial: GpuTrial, resolution: int) -> Chart:
                 fixed(sum(kind.us for kind in parts.values()) / 1e3, 1),
             )
         )
-    return bars(f"{resolution} pixels", rows, "ms of kernels")
+    return bars(_title(place), rows, "ms of kernels")
 
 
 def _kernels(document: Document[KernelBenchmark], key: str) -> Iterator[Block]:

@@ -56,6 +56,22 @@ def test_times_on_a_gpu_are_read_with_their_machine() -> None:
     assert {each.content.gpu for each in kernels} == {"NVIDIA H200"}
 
 
+def test_cases_that_were_not_timed_say_why(tmp_path: Path) -> None:
+    (tmp_path / "unet.csv").write_text(
+        "way,resolution,batch,missing,compile_s,ms,ms_q1,ms_q3,ms_in_a_row,runs,allocated_mib,db\n"
+        "w8a8,512,4,,60,20.5,20.4,20.6,20.1,51,3000,21.5\n"
+        "torchao,512,1,out of memory,,,,,,,,\n"
+    )
+    (tmp_path / "kinds.csv").write_text(
+        "way,resolution,batch,kind,us,launches\nw8a8,512,4,attention,900,140\n"
+    )
+    shutil.copy(PERFORMANCE / "h200/machine.json", tmp_path)
+    (trial,) = find_results([tmp_path]).gpu_trials
+    assert [(time.way, time.batch, time.ms) for time in trial.content.times] == [("w8a8", 4, 20.5)]
+    assert trial.content.missing == ("torchao at 512 pixels, batch 1: out of memory",)
+    assert [(kind.kernels, kind.batch) for kind in trial.content.kinds] == [("attention", 4)]
+
+
 def test_times_of_an_unknown_machine_are_refused(tmp_path: Path) -> None:
     shutil.copy(PERFORMANCE / "h200/unet.csv", tmp_path)
     with pytest.raises(EvaluationError, match=r"no machine\.json beside it"):
