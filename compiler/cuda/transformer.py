@@ -10,6 +10,7 @@ from torch.nn import functional
 from mixdq.compiler.cuda.fans import Fan
 from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half
+from mixdq.compiler.cuda.kernels.text_attention import MOST_KEYS, int8_text_attention
 from mixdq.compiler.cuda.norms import GroupNorm, LayerNorm
 from mixdq.compiler.cuda.products import Int8Product, Product
 
@@ -67,10 +68,29 @@ class TransformerBlock(nn.Module):
         """`[B, tokens, C]` to the same."""
         query, key, value = self.qkv.of_norm(self.norm1, tokens)
         tokens = self._attend(self.out, query, key, value, tokens)
-        query = self.cross_q(self.norm2.before(self.cross_q, tokens))
-        tokens = self._attend(self.cross_out, query, *text[self.text], tokens)
+        tokens = self._attend_to_text(*text[self.text], tokens)
         hidden: Tensor = self.shrink(self.gate(self.norm3.before(self.gate.product, tokens)), tokens)
         return hidden
+
+    def _attend_to_text(self, key: Tensor, value: Tensor, residual: Tensor) -> Tensor:
+        """Cross-attention; between INT8 layers the queries are computed in its kernel."""
+        activation, layer, out = self.norm2.before(self.cross_q, residual), self.cross_q, self.cross_out
+        if not isinstance(layer, Int8Product) or out.grid is None or key.shape[1] > MOST_KEYS:
+            return self._attend(out, layer(activation), key, value, residual)
+        mixed = int8_text_attention(
+            activation,
+            layer.weight,
+            layer.scale,
+            layer.offset,
+            layer.bias,
+            key,
+            value,
+            self.heads,
+            out.grid.scale,
+            out.grid.zero,
+        )
+        tokens: Tensor = out(mixed, residual)
+        return tokens
 
     def _attend(self, out: Product, query: Tensor, key: Tensor, value: Tensor, residual: Tensor) -> Tensor:
         """Attention in the form that its projection takes, and the projection."""
