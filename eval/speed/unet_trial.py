@@ -1,133 +1,217 @@
-"""A UNet of made-up weights at its full size, on a GPU, in several ways within one run; `python -m` runs it.
+"""A UNet of made-up weights at its full size, on a GPU, in several ways within one run.
 
 Speed and memory depend on shapes, not on what the weights hold, so that no weights have to be fetched. Every
-way is compiled in a process of its own, all at once; then each is timed alone, one after another.
+case is compiled in a process of its own, many at once; then each is timed alone, one after another.
 """
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TextIO
 
-import typer
-
-from mixdq.configs.machine import describe_machine, installed_versions
-
-ALL_WAYS = ("eager", "graph", "compiled", "fp16", "w8a8", "w4a16")
-"""diffusers' UNet in FP16: called; in a CUDA graph; through torch.compile and in a graph. The CUDA back end:
-with an all-FP16 plan; W8A8 with nine protected layers; linear layers W4A16, convolutions W8A8."""
+from mixdq.configs.errors import EvaluationError
+from mixdq.eval.speed.kernel_kinds import Launch
+from mixdq.eval.speed.nvml import GpuWatch
+from mixdq.eval.speed.unet_trial_choices import Case
 
 _CHILD = "mixdq.eval.speed.unet_trial_case"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+@dataclass(frozen=True, slots=True)
+class TrialOrder:
+    """What to time.
+
+    Attributes:
+        cases: in the order in which they begin to compile.
+        model: whose architecture it is.
+        device: `cuda`; `cpu` to try the program.
+        patience_s: seconds to wait for compilers, all together.
+        at_once: how many cases compile at the same time.
+    """
+
+    cases: tuple[Case, ...]
+    model: str
+    device: str
+    patience_s: float
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
-    title: str
-    process: subprocess.Popen[str]
+class CaseFigures:
+    """What was found of one case.
 
-    def read(self) -> dict[str, object] | None:
-        """The next line that it says in JSON; None once it has ended."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+    Attributes:
+        case: which.
+        figures: by column; empty where it was not measured.
+        launches: the kernels of one run, in order.
+        missing: why there are no figures; empty where there are.
+    """
+
+    case: Case
+    figures: dict[str, object] = field(default_factory=dict)
+    launches: tuple[Launch, ...] = ()
+    missing: str = ""
+
+
+def run_trial(order: TrialOrder, log: TextIO, watch: Callable[[str], None]) -> Iterator[CaseFigures]:
+    """Yields each case's figures as they are found, the cases that could not be timed first.
+
+    Args:
+        order: what to time.
+        log: takes what the processes say of themselves.
+        watch: told what is going on.
+
+    Raises:
+        EvaluationError: the layers and ranges of the model could not be found out.
+    """
+    with TemporaryDirectory() as folder:
+        watch("measuring ranges")
+        sizes = dict.fromkeys(str(case.resolution) for case in order.cases)
+        words = [sys.executable, "-m", _CHILD, "prepare", order.model, order.device, folder, *sizes]
+        if subprocess.run(words, stdout=log, stderr=log, check=False).returncode != 0:
+            raise EvaluationError(
+                f"the UNet of {order.model} could not be run on {order.device}; {log.name} says why"
+            )
+        children = [_Child(case, order, folder, log) for case in order.cases]
+        try:
+            yield from _measure(children, order, watch)
+        finally:
+            for child in children:
+                child.close()
+
+
+class _Child:
+    """The process of one case."""
+
+    def __init__(self, case: Case, order: TrialOrder, folder: str, log: TextIO) -> None:
+        self.case, self.ready, self._order = case, False, order
+        self._words = [sys.executable, "-m", _CHILD, "case", order.model, order.device, folder, str(case)]
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, threads: int, late: Event) -> None:
+        """Starts it, unless it is late, and returns once it is ready, or has ended."""
+        if late.is_set():
+            return
+        self._process = subprocess.Popen(
+            self._words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={"TORCHINDUCTOR_COMPILE_THREADS": str(threads), **os.environ},
+        )
+        if late.is_set():
+            self.kill()
+        self.ready = self._read("ready") is not None
+
+    def measure(self) -> CaseFigures:
+        """Has it timed alone, and ends it; the GPU's memory is told before and after."""
+        self._go()
+        figures = self._read("figures")
+        if figures is None:
+            return CaseFigures(self.case, missing="failed while it ran; the log says why")
+        launches = (self._read("launches") or {}).get("launches", [])
+        driver = self._memory_returned()
+        assert isinstance(figures["figures"], dict)
+        assert isinstance(launches, list)
+        return CaseFigures(
+            self.case, {**figures["figures"], "driver_mib": driver}, tuple(Launch(*one) for one in launches)
+        )
+
+    def kill(self) -> None:
+        """Ends it, if it runs; who reads from it reads what it said until now."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Ends it and forgets its pipes; nobody may read from it any more."""
+        self.kill()
+        process = self._process
+        for pipe in () if process is None else (process.stdin, process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, once it has been ended."""
+        if self._process is not None and (self._process.poll() or 0) > 0:
+            return "failed while it was made ready; the log says why"
+        return f"not compiled within {self._order.patience_s:.0f} s"
+
+    def _memory_returned(self) -> float | None:
+        """MiB that the driver has more once the process has ended: all that it held, the context included."""
+        try:
+            with GpuWatch() as gpu:
+                self._go()
+                assert self._process is not None
+                self._process.wait()
+        except ModuleNotFoundError:
+            return None
+        return None if gpu.peak is None else round(gpu.peak.before - gpu.peak.after, 1)
+
+    def _go(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return
+
+    def _read(self, key: str) -> dict[str, object] | None:
+        """The next line in JSON that holds a key; None if it ends before."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
             if line.startswith("{"):
                 found: dict[str, object] = json.loads(line)
-                return found
+                if key in found:
+                    return found
         return None
 
-    def go(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
 
-
-@app.command()
-def main(
-    out: Annotated[Path, typer.Option("--out", help="A folder for the figures.")],
-    resolution: Annotated[list[int], typer.Option("--resolution", help="Pixels; repeat it.")],
-    way: Annotated[list[str] | None, typer.Option("--way", help="What to time; repeat it.")] = None,
-    batch: Annotated[int, typer.Option("--batch")] = 1,
-    model: Annotated[str, typer.Option("--model")] = "sdxl-turbo",
-    device: Annotated[str, typer.Option("--device", help="cuda; cpu to try this program.")] = "cuda",
-    patience: Annotated[float, typer.Option("--patience", help="Seconds to wait for compilers.")] = 3600.0,
-    profile: Annotated[bool, typer.Option("--profile", help="Times of kernels as well.")] = False,
-) -> None:
-    """Times the UNet in every way at every resolution, and writes `unet.csv` and `machine.json`."""
-    out.mkdir(parents=True, exist_ok=True)
-    work = out / "work"
-    subprocess.run(
-        [sys.executable, "-m", _CHILD, "prepare", model, str(resolution[0]), device, str(work)], check=True
-    )
-    names = [(one, size) for one in way or ALL_WAYS for size in resolution]
-    with (out / "log.txt").open("w") as log:
-        children = [_start(name, size, batch, model, device, work, profile, log) for name, size in names]
-        rows = _measure(children, patience)
-    _write(out, rows)
-
-
-def _start(
-    way: str, resolution: int, batch: int, model: str, device: str, work: Path, profile: bool, log: TextIO
-) -> _Child:
-    words = [way, str(resolution), str(batch), model, device, str(work), "profile" if profile else ""]
-    process = subprocess.Popen(
-        [sys.executable, "-m", _CHILD, "case", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    return _Child(f"{way} {resolution}", process)
-
-
-def _measure(children: Sequence[_Child], patience_s: float) -> list[dict[str, object]]:
-    """Waits until all are compiled, or as long as it may, and has one after another timed."""
-    found: dict[str, dict[str, object] | None] = {}
-    waiting = [
-        threading.Thread(target=lambda one=child: found.update({one.title: one.read()})) for child in children
-    ]
-    until = time.monotonic() + patience_s
-    for thread in waiting:
-        thread.daemon = True
-        thread.start()
-    for thread in waiting:
-        thread.join(max(0.0, until - time.monotonic()))
-    ready = [child for child in children if found.get(child.title) is not None]
+def _measure(
+    children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]
+) -> Iterator[CaseFigures]:
+    _make_ready(children, order, watch)
     for child in children:
-        print(f"{child.title}: {found.get(child.title, 'not compiled in time')}", flush=True)
-        if child not in ready:
-            child.process.kill()
-    rows = []
-    for child in ready:
-        child.go()
-        if (row := child.read()) is not None:
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-        child.process.wait()
-    return rows
+        if not child.ready:
+            yield CaseFigures(child.case, missing=child.reason)
+    for child in children:
+        if child.ready:
+            watch(f"timing {child.case}")
+            yield child.measure()
 
 
-def _write(out: Path, rows: Sequence[dict[str, object]]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with (out / "unet.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    facts = {
-        "machine": describe_machine(),
-        "versions": installed_versions("torch", "triton", "diffusers", "torchao"),
-        "command": " ".join(["python", "-m", "mixdq.eval.speed.unet_trial", *sys.argv[1:]]),
-    }
-    (out / "machine.json").write_text(json.dumps(facts, indent=2) + "\n")
+def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]) -> None:
+    """Compiles all cases, or as many as there is time for."""
+    until = time.monotonic() + order.patience_s
+    late = Event()
+    threads = max(2, 4 * (os.cpu_count() or 1) // min(order.at_once, len(children)))
 
-
-if __name__ == "__main__":
-    app()
+    with ThreadPoolExecutor(order.at_once) as pool:
+        tasks = [pool.submit(child.start, threads, late) for child in children]
+        while time.monotonic() < until:
+            watch(f"compiling: {sum(child.ready for child in children)} of {len(children)} are ready")
+            left = until - time.monotonic()
+            if not wait(tasks, timeout=min(5.0, max(0.0, left))).not_done:
+                break
+        late.set()
+        for child in children:
+            if not child.ready:
+                child.kill()
+    for task in tasks:
+        task.result()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from mixdq.compiler.cuda.forms import InputGrid
+from mixdq.compiler.cuda.products import Quantize
+from mixdq.configs.console import run_app
+from mixdq.configs.errors import EvaluationError
 from mixdq.configs.form import Form
 from mixdq.configs.layers import Kind, LayerName, LayerTable
 from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
+from mixdq.eval import cli
+from mixdq.eval.speed.half_epilogues import bytes_of, half_epilogues
 from mixdq.eval.speed.made_up_unet import made_up_inputs, made_up_unet, plan_of
+from mixdq.eval.speed.unet_trial import CaseFigures
+from mixdq.eval.speed.unet_trial_choices import USUAL_CASES, WAYS, Case
+from mixdq.eval.speed.unet_trial_view import trial_view
 from mixdq.export.layers import list_layers
 from mixdq.export.source import SourceModel, open_architecture
 
@@ -57,23 +65,81 @@ def test_weights_and_inputs_are_the_same_in_every_process(architecture: SourceMo
     assert all(torch.equal(one, other) for one, other in zip(once, twice, strict=True))
 
 
-def test_a_run_times_each_way_and_says_what_it_ran_on(tmp_path: Path) -> None:
-    words = [
-        "--out",
-        tmp_path,
-        "--resolution",
-        "64",
-        "--way",
-        "eager",
-        "--model",
-        "emoji-turbo",
-        "--device",
-        "cpu",
-    ]
-    subprocess.run(
-        [sys.executable, "-m", "mixdq.eval.speed.unet_trial", *map(str, words)], check=True, timeout=300
+def test_a_run_writes_what_it_found_what_it_could_not_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_app(
+            cli.app,
+            [
+                *("unet-speed", "eager:64", "torchao:64", "--model", "emoji-turbo"),
+                *("--device", "cpu", "--out", str(tmp_path)),
+            ],
+        )
+    assert ended.value.code == 0
+    rows = list(csv.DictReader((tmp_path / "unet.csv").read_text().splitlines()))
+    found = {row["way"]: row for row in rows}
+    eager = found["eager"]
+    assert (eager["resolution"], eager["batch"], eager["db"], eager["missing"]) == ("64", "1", "inf", "")
+    assert float(eager["ms_q1"]) <= float(eager["ms"]) <= float(eager["ms_q3"])
+    assert "failed" in found["torchao"]["missing"]
+    assert "torchao" in (tmp_path / "log.txt").read_text()
+    assert "mixdq-eval" in json.loads((tmp_path / "machine.json").read_text())["command"]
+    assert "images/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "case"),
+    [("w8a8:512", Case("w8a8", 512, 1)), ("compiled:768:8", Case("compiled", 768, 8))],
+)
+def test_a_case_is_read_as_it_is_written(text: str, case: Case) -> None:
+    assert Case.parse(text) == case
+    assert str(case) == text
+
+
+@pytest.mark.parametrize("text", ["w8a8", "w8a8:", "int3:512", "w8a8:512:0", "w8a8:512:4:1", "w8a8:half"])
+def test_an_unknown_case_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(EvaluationError, match=r"write w8a8:512 or w8a8:512:4"):
+        Case.parse(text)
+
+
+def test_the_usual_cases_are_cases_of_every_way() -> None:
+    assert {Case.parse(text).way for text in USUAL_CASES} == set(WAYS)
+
+
+def test_each_case_is_set_beside_the_fastest_fp16_of_its_size() -> None:
+    def found(way: str, ms: float, mib: float, batch: int = 1) -> CaseFigures:
+        figures: dict[str, object] = {"ms": ms, "ms_q1": ms, "ms_q3": ms, "ms_in_a_row": ms}
+        return CaseFigures(Case(way, 512, batch), {**figures, "allocated_mib": mib, "db": None})
+
+    view = trial_view(
+        [
+            found("graph", 12.0, 5000.0),
+            found("compiled", 9.0, 5000.0),
+            found("w8a8", 6.0, 2500.0),
+            found("w8a8", 20.0, 2600.0, batch=4),
+            CaseFigures(Case("fp16", 512, 1), missing="not compiled within 1 s"),
+        ]
     )
-    (row,) = csv.DictReader((tmp_path / "unet.csv").read_text().splitlines())
-    assert (row["way"], row["resolution"], row["db"]) == ("eager", "64", "inf")
-    assert float(row["ms_q1"]) <= float(row["ms"]) <= float(row["ms_q3"])
-    assert '"torch"' in (tmp_path / "machine.json").read_text()
+    cells = [list(column.cells) for column in view.columns]
+    assert cells[0] == ["graph:512", "compiled:512", "w8a8:512", "w8a8:512:4", "fp16:512"]
+    faster, shares = cells[5], cells[7]
+    assert faster == ["0.75", "1.00", "1.50", "", ""]
+    assert shares == ["1.000", "1.000", "0.500", "", ""]
+    assert cells[4][3] == "200.00"
+    assert cells[1][4] == "not compiled within 1 s"
+
+
+def test_bytes_of_half_numbers_are_read_where_they_lie() -> None:
+    half = torch.arange(12, dtype=torch.float16).reshape(2, 6)
+    numbers = bytes_of(half)
+    assert (numbers.shape, numbers.dtype) == (half.shape, torch.int8)
+    assert numbers.data_ptr() == half.data_ptr()
+
+
+def test_producers_write_integers_again_after_they_wrote_fp16() -> None:
+    quantize = Quantize(InputGrid(0.5, 3), torch.device("cpu"))
+    rows = torch.tensor([[1.0, -2.0]]).half()
+    with half_epilogues():
+        assert torch.equal(quantize(rows), bytes_of(rows))
+    assert quantize(rows).tolist() == [[5, -1]]
