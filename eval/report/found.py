@@ -157,7 +157,7 @@ def find_results(paths: Sequence[Path]) -> Found:
         )
     if not found:
         raise EvaluationError(
-            f"{', '.join(map(str, paths))} hold no results that a report could show; give folders that "
+            f"no results that a report could show in {', '.join(map(str, paths))}; give folders that "
             "mixdq-compile, mixdq-eval or mixdq-serve wrote into (bundles, pictures, quality.json, "
             "latency.json, …)"
         )

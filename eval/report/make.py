@@ -15,7 +15,7 @@ from mixdq.eval.report.results import Results
 
 
 def make_report(paths: Sequence[Path], out: Path, command: str) -> tuple[Path, Path, Path]:
-    """Writes the page, and its figures beside it as JSON and CSV; all of them or, after an error, none.
+    """Writes the page, and its figures beside it as JSON and CSV, once all three are made.
 
     Args:
         paths: folders of results, or single documents.

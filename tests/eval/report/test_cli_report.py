@@ -30,5 +30,5 @@ def test_an_empty_folder_is_one_line_and_exit_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path, "--out", tmp_path / "report.html") == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path} hold no results")
+    assert capsys.readouterr().err.startswith(f"error: no results that a report could show in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
