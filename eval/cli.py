@@ -24,6 +24,7 @@ from mixdq.eval import (
     cli_reproduce,
     cli_speed,
     cli_text_embed,
+    cli_unet_speed,
 )
 
 app = typer.Typer(
@@ -46,9 +47,10 @@ for part in (
     cli_cuda,
     cli_load,
     cli_text_embed,
+    cli_unet_speed,
     cli_grid,
-    cli_report,
     cli_claims,
+    cli_report,
 ):
     app.add_typer(part.app)
 
