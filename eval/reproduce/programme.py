@@ -90,7 +90,10 @@ def contest_of(report: PredictionReport, folder: Path) -> Made:
         rows=list(_rows(report.plans)),
         findings=list(_findings(report)),
         plots=[_FILE],
-        settings={"judged on": f"{report.conditions.prompts} prompts, by simulation"},
+        settings={
+            "drawn by": "simulation in torch",
+            "judged on": f"{report.conditions.prompts} prompts",
+        },
     )
 
 
