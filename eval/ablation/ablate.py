@@ -14,13 +14,14 @@ from mixdq.configs.machine import describe_machine, installed_versions
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.quality_table import QualityTable
 from mixdq.configs.ranges import RangeTable
-from mixdq.eval.ablation.by_role import ByRole, measure_by_role
+from mixdq.eval.ablation.by_role import measure_by_role
 from mixdq.eval.ablation.cases import FULL, Case, previous
 from mixdq.eval.ablation.costs import costs_of
 from mixdq.eval.ablation.header import Header, claim, in_words
 from mixdq.eval.ablation.markdown import write_markdown
 from mixdq.eval.ablation.plans import PlanMaker, RowPlan
 from mixdq.eval.ablation.report import Ablation, AblationRow, Comparison
+from mixdq.eval.ablation.role_rows import ByRole
 from mixdq.eval.ablation.rows import Studio
 from mixdq.eval.ablation.scores import FullScores, Scorer
 from mixdq.eval.ablation.sheet import write_sheet

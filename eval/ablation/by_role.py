@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass as values
 from pathlib import Path
 
-from pydantic.dataclasses import dataclass
-
-from mixdq.configs.documents import STRICT, read_json, to_json
+from mixdq.configs.documents import read_json, to_json
 from mixdq.configs.errors import EvaluationError, StorageError
 from mixdq.configs.files import write_text
 from mixdq.configs.layers import LayerTable, Role
@@ -16,7 +14,8 @@ from mixdq.configs.plan import PrecisionPlan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Dialect
-from mixdq.eval.ablation.text_layers import TextLayerRow, measure_text_layers
+from mixdq.eval.ablation.role_rows import ByRole, RoleRow, TextLayerRow
+from mixdq.eval.ablation.text_layers import measure_text_layers
 from mixdq.eval.quality.found import Watch
 from mixdq.export.judge import Judge
 from mixdq.export.one_step import OneStep
@@ -24,47 +23,6 @@ from mixdq.export.source import SourceModel
 
 _BITS = 8
 _BATCH = 8
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class RoleRow:
-    """The layers of one role at W8A8, all others in floating point.
-
-    Attributes:
-        role: which.
-        bos_aware: whether token 0 was left out of cross-attention's K and V.
-        layers: how many were quantized.
-        sqnr_db: of the UNet's output, mean over the prompts.
-        ssim: of the decoded pictures, one window over each, mean.
-        psnr_db: of the decoded pictures, mean.
-    """
-
-    role: Role
-    bos_aware: bool
-    layers: int
-    sqnr_db: float
-    ssim: float
-    psnr_db: float
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class ByRole:
-    """What simulation in torch gives, layer type by layer type (paper, figure 14 and section 5.4).
-
-    Attributes:
-        header_digest: of the ablation that it belongs to.
-        ranges_digest: of the calibrated ranges.
-        prompts: how many the roles were judged on; the text's layers on the first eight of them.
-        rows: two a role, without and with BOS-awareness, in the order of the roles.
-        text_layers: cross-attention's K and V projections.
-    """
-
-    header_digest: str
-    ranges_digest: str
-    prompts: int
-    rows: tuple[RoleRow, ...]
-    text_layers: tuple[TextLayerRow, ...]
-    version: int = 1
 
 
 def measure_by_role(

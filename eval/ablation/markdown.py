@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mixdq.configs.files import write_text
 from mixdq.configs.quality_table import Score
-from mixdq.eval.ablation.by_role import ByRole
 from mixdq.eval.ablation.report import Ablation, AblationRow
+from mixdq.eval.ablation.role_rows import ByRole
 
 _MARKDOWN_FILE = "ablation.md"
 _NOTHING = "–"

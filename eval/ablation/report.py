@@ -11,8 +11,8 @@ from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
 from mixdq.configs.quality_table import Difference, Score
-from mixdq.eval.ablation.by_role import ByRole
 from mixdq.eval.ablation.header import Header
+from mixdq.eval.ablation.role_rows import ByRole
 
 ABLATION_FILE = "ablation.json"
 

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic.dataclasses import dataclass
-
-from mixdq.configs.documents import STRICT
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.sensitivity import Metric, Operand
 from mixdq.configs.target import Dialect
+from mixdq.eval.ablation.role_rows import TextLayerRow
 from mixdq.eval.quality.found import Report
 from mixdq.export.one_step import OneStep
 from mixdq.export.repeatable import repeatable
 from mixdq.export.sensitivity.meter import Meter, Question
 
 _BITS = 8
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class TextLayerRow:
-    """One projection of the text embedding, alone at 8 bits: SQNR in dB of the UNet's output.
-
-    Attributes:
-        layer: its name.
-        weight_db: its weight quantized.
-        activation_db: its activation quantized, token 0 with the others.
-        weight_bos_db: its weight quantized, token 0 through the original one.
-        activation_bos_db: its activation quantized, token 0 left out.
-    """
-
-    layer: str
-    weight_db: float
-    activation_db: float
-    weight_bos_db: float
-    activation_bos_db: float
 
 
 def measure_text_layers(

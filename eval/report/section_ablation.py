@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mixdq.configs.quality_table import Score
-from mixdq.eval.ablation.by_role import ByRole
 from mixdq.eval.ablation.report import Ablation, AblationRow
+from mixdq.eval.ablation.role_rows import ByRole
 from mixdq.eval.report.chart_frontier import Candidate, frontier_chart
 from mixdq.eval.report.chart_rows import DotRow, Mark, dots
 from mixdq.eval.report.chart_shapes import Chart, series_style

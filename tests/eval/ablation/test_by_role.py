@@ -10,7 +10,8 @@ import torch
 from mixdq.configs.layers import LayerTable, Role
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.ranges import RangeTable
-from mixdq.eval.ablation.by_role import ByRole, RoleRow, measure_by_role, role_plan
+from mixdq.eval.ablation.by_role import measure_by_role, role_plan
+from mixdq.eval.ablation.role_rows import ByRole, RoleRow
 from mixdq.export.source import SourceModel
 
 # The smallest that the model can draw: the signs of what is found don't depend on the size.

@@ -9,12 +9,11 @@ from mixdq.configs.plan import uniform_plan
 from mixdq.configs.precision import FP16, Precision
 from mixdq.configs.quality_table import Difference, Score
 from mixdq.configs.ranges import CalibrationRun
-from mixdq.eval.ablation.by_role import ByRole, RoleRow
 from mixdq.eval.ablation.costs import costs_of
 from mixdq.eval.ablation.header import Header
 from mixdq.eval.ablation.markdown import markdown
 from mixdq.eval.ablation.report import Ablation, AblationRow, Comparison, Costs
-from mixdq.eval.ablation.text_layers import TextLayerRow
+from mixdq.eval.ablation.role_rows import ByRole, RoleRow, TextLayerRow
 
 COSTS = Costs(weight_bits=8.0, activation_bits=8.25, packed_bytes=2**20, bops=64 * 10**9, protected=4)
 
