@@ -52,6 +52,8 @@ def _of(root: Path, engine: EngineRecord, planned: Planned, kernels: bool) -> En
 def _why_not(backend: Backend, kernels: bool) -> str | None:
     if backend is Backend.CPU:
         return None if kernels else "the engine is the graph; --kernels shows what ONNX Runtime makes of it"
+    if backend not in MODULES:
+        return "a package is machine code; `mixdq-eval cuda-agreement` compares its layers with the plan's"
     if importlib.util.find_spec(MODULES[backend]) is None:
         return f"{PRODUCTS[backend]} is not installed; `pip install 'mixdq[{backend}]'`"
     if find_gpu() is None:

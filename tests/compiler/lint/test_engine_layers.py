@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,3 +79,11 @@ def test_without_a_gpu_it_is_said_why_an_engine_was_not_read(folder: Any, plan: 
     (found,) = engine_layers(folder.root, Bundle.read(folder.root), plan, kernels=False)
     assert (found.engine, found.target, found.read) == ("engines/unet-16.rtx-sm89.engine", "rtx:sm89", False)
     assert "opens an engine only on an NVIDIA GPU" in found.said or "is not installed" in found.said
+
+
+def test_packages_of_the_cuda_back_end_are_not_read(folder: Any, plan: Planned) -> None:
+    bundle = Bundle.read(folder.root)
+    engines = tuple(replace(engine, target="cuda:sm90") for engine in bundle.engines)
+    (found,) = engine_layers(folder.root, replace(bundle, engines=engines), plan, kernels=False)
+    assert not found.read
+    assert "a package is machine code" in found.said
