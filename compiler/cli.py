@@ -28,7 +28,7 @@ from mixdq.compiler.recipe import Recipe, Uniform
 from mixdq.compiler.run import run as bring_up_to_date
 from mixdq.compiler.run import say_what_ran
 from mixdq.compiler.saved_recipe import SavedRecipe
-from mixdq.compiler.torch_stages import CalibrationOrder, find_ranges
+from mixdq.compiler.torch_stages import CalibrationOrder, measure_ranges
 from mixdq.compiler.verify import in_words
 from mixdq.compiler.verify import verify as verify_bundle
 from mixdq.configs.console import run_app, stdout_console
@@ -222,13 +222,15 @@ def calibrate(
         str, typer.Option("--device", help="cpu, or cuda for the whole model in FP32 on a GPU.")
     ] = "cpu",
 ) -> None:
-    """Run prompts through the model and write every layer's range; one table serves every plan."""
+    """Run prompts through the model and write every layer's range; one table serves every plan.
+
+    The same command goes on where it was stopped: OUT.begun holds what it found until then.
+    """
     source = open_source(o.choice_of(model, weights, variant, None, "float32", lora, None))
     sizes = o.resolutions_of(source, resolution)
     calibration = o.calibration_of(source, prompts, prompt_count, seed, sizes, calibration_steps)
     order = CalibrationOrder(source, calibration.prompts, calibration.seed, sizes, calibration.steps, device)
-    done = child_on_terminal("calibrate", find_ranges, order)
-    done.value.write(out)
+    done = child_on_terminal("calibrate", measure_ranges, order, out)
     print(f"{out}: {len(done.value.layers)} layers, {done.seconds:.1f} s, {done.peak_mib:.0f} MiB")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 
+from mixdq.compiler.begun_calibration import CALIBRATION_CODE
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
 from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, make_packages, tiles_for
@@ -43,10 +44,6 @@ _CHILDREN = "mixdq.compiler.torch_stages"  # of stages that have the whole of th
 _LAYERS_CODE = ("mixdq.export.layers", "mixdq.export.modules", "mixdq.configs.layers")
 _EXPORT_CODE = (
     *("mixdq.export.graph", "mixdq.export.layers", "mixdq.export.modules", "mixdq.export.skeleton"),
-)
-_CALIBRATION_CODE = (
-    *("mixdq.export.calibrate", "mixdq.export.calibrate_size", "mixdq.export.layers", "mixdq.export.modules"),
-    *("mixdq.export.reference", "mixdq.export.weights", "mixdq.configs.layers", "mixdq.configs.ranges"),
 )
 _PAPER_CODE = ("mixdq.compiler.paper_stages", "mixdq.configs.documents", "mixdq.configs.layers")
 _PLAN_CODE = (
@@ -266,7 +263,7 @@ class _Maker:
             "resolutions": resolutions,
             "steps": calibration.steps,
             "scheduler": self._source.configs["scheduler"],
-            "code": code_digest(*_CALIBRATION_CODE),
+            "code": code_digest(*CALIBRATION_CODE),
         }
         return [_torch("calibrate", self._work, ("plan",), facts, call, self._needs.calibration_mib())]
 

@@ -6,6 +6,7 @@ called, and a run that finds everything up to date never does.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixdq.compiler.begun_calibration import CALIBRATION_CODE, BegunCalibration, Conditions, take_up
+from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Made
 from mixdq.compiler.worker import Report
 from mixdq.configs.bundle import Component
-from mixdq.configs.files import writing
+from mixdq.configs.files import sha256_of_text, writing
 from mixdq.configs.layers import LayerTable
+from mixdq.configs.machine import installed_versions
 from mixdq.configs.ranges import RangeTable
 from mixdq.export.calibrate_size import batches
+from mixdq.export.seen import Seen
 from mixdq.export.source import SUBFOLDERS, SourceModel
 from mixdq.export.tokenizer_files import TOKENIZERS
 
@@ -105,14 +110,14 @@ def make_export(report: Report, source: SourceModel, component: Component, batch
 
 def make_ranges(report: Report, order: CalibrationOrder, layers: Path, path: Path) -> Made:
     """Runs the prompts and writes `ranges.json`; the value is the table's digest."""
-    ranges = calibrate_layers(report, order, LayerTable.read(layers))
-    ranges.write(path)
+    ranges = _write_ranges(report, order, LayerTable.read(layers), path)
     return Made((path,), ranges.digest)
 
 
-def find_ranges(report: Report, order: CalibrationOrder) -> RangeTable:
-    """The ranges of a model's layers over the prompts."""
-    return calibrate_layers(report, order, find_layers(report, order.source, order.resolutions))
+def measure_ranges(report: Report, order: CalibrationOrder, path: Path) -> RangeTable:
+    """Runs the prompts and writes the ranges of a model's layers, which it lists first."""
+    layers = find_layers(report, order.source, order.resolutions)
+    return _write_ranges(report, order, layers, path)
 
 
 def find_embeddings(
@@ -128,18 +133,42 @@ def find_embeddings(
     return embeddings
 
 
-def calibrate_layers(report: Report, order: CalibrationOrder, table: LayerTable) -> RangeTable:
-    """The ranges of layers that are listed already."""
+def calibrate_layers(
+    report: Report, order: CalibrationOrder, table: LayerTable, begun_file: Path | None = None
+) -> RangeTable:
+    """The ranges of layers that are listed already.
+
+    Args:
+        report: told of every batch.
+        order: what to run.
+        table: the layers.
+        begun_file: where what is found is kept, and a calibration that was stopped goes on from.
+    """
     report("importing torch", 0, None)
+    import torch
+
     from mixdq.export.calibrate import calibrate
-    from mixdq.export.device import find_device
+    from mixdq.export.device import device_words, find_device
 
-    done, total = 0, batches(len(order.prompts), order.resolutions)
+    device, total = find_device(order.device), batches(len(order.prompts), order.resolutions)
+    conditions = Conditions(
+        model_digest=order.source.identity.digest,
+        layers_digest=table.digest,
+        prompts_digest=sha256_of_text(json.dumps(order.prompts)),
+        seed=order.seed,
+        resolutions=order.resolutions,
+        steps=order.steps,
+        device=device_words(device),
+        threads=torch.get_num_threads() if device == "cpu" else None,
+        packages=installed_versions("torch", "diffusers", "transformers"),
+        code=code_digest(*CALIBRATION_CODE),
+    )
+    begun = None if begun_file is None else take_up(begun_file, conditions)
 
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        report("batches of prompts", done, total)
+    def advance(seen: Seen) -> None:
+        if begun_file is not None:
+            BegunCalibration(conditions, seen).write(begun_file)
+        report("batches of prompts", seen.batches, total)
 
     return calibrate(
         order.source,
@@ -149,5 +178,14 @@ def calibrate_layers(report: Report, order: CalibrationOrder, table: LayerTable)
         resolutions=order.resolutions,
         steps=order.steps,
         advance=advance,
-        device=find_device(order.device),
+        begun=begun,
+        device=device,
     )
+
+
+def _write_ranges(report: Report, order: CalibrationOrder, table: LayerTable, path: Path) -> RangeTable:
+    begun_file = path.with_name(f"{path.name}.begun")
+    ranges = calibrate_layers(report, order, table, begun_file)
+    ranges.write(path)
+    begun_file.unlink(missing_ok=True)
+    return ranges

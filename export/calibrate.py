@@ -12,13 +12,15 @@ from mixdq.configs.errors import ModelError
 from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerName, LayerSpec, LayerTable
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
-from mixdq.export.calibrate_size import batch_size
+from mixdq.export.calibrate_size import batch_size, batch_starts
 from mixdq.export.layers import quantizable
 from mixdq.export.reference import ReferencePipeline, unit_noise
 from mixdq.export.repeatable import repeatable
+from mixdq.export.seen import Seen
 from mixdq.export.source import SourceModel
 
 _SEEDS = 2**31
+_Extremes = tuple[Tensor, Tensor]
 
 
 def calibrate(
@@ -29,7 +31,8 @@ def calibrate(
     seed: int,
     resolutions: Sequence[int],
     steps: int,
-    advance: Callable[[], None],
+    advance: Callable[[Seen], None],
+    begun: Seen | None = None,
     device: str = "cpu",
 ) -> RangeTable:
     """Measures the ranges of all layers over prompts and resolutions, in FP32.
@@ -41,7 +44,10 @@ def calibrate(
         seed: of the initial noise; each resolution and batch draws its own.
         resolutions: pixels; the ranges cover all of them.
         steps: denoising steps of the model's own sampler; the ranges cover all of them.
-        advance: called after every batch of prompts (see `mixdq.export.calibrate_size`).
+        advance: called after every batch of prompts (see `mixdq.export.calibrate_size`) with what all of them
+            saw.
+        begun: what the first batches of the same calibration saw, which are not run again; the result is the
+            same to the bit.
         device: torch's name of it. On the CPU each layer reads its weights when it runs; elsewhere the whole
             model is loaded, in FP32.
 
@@ -55,42 +61,71 @@ def calibrate(
         if device == "cpu"
         else ReferencePipeline(source, streamed=False, device=device)
     )
-    observer = _Observer(pipeline.unet, table)
-    for resolution in resolutions:
+    observer = _Observer(pipeline.unet, table, begun, device)
+    seen, done = begun, 0 if begun is None else begun.batches
+    for resolution, start in batch_starts(len(prompts), resolutions)[done:]:
         source.check_resolution(resolution)
-        size = batch_size(resolution)
-        for start in range(0, len(prompts), size):
-            batch = prompts[start : start + size]
-            batch_seed = (seed + 100_003 * start + resolution) % _SEEDS
-            noise = unit_noise(source, len(batch), resolution, batch_seed)
-            with repeatable():
-                pipeline.latents(batch, noise.to(device), resolution, steps)
-            advance()
-    rows = observer.bos_rows()
+        batch = prompts[start : start + batch_size(resolution)]
+        batch_seed = (seed + 100_003 * start + resolution) % _SEEDS
+        noise = unit_noise(source, len(batch), resolution, batch_seed)
+        with repeatable():
+            pipeline.latents(batch, noise.to(device), resolution, steps)
+        done += 1
+        seen = observer.seen(done)
+        advance(seen)
+    assert seen is not None
     run = CalibrationRun(len(prompts), sha256_of_text("\n".join(prompts)), seed, tuple(resolutions), steps)
     return RangeTable(
         model=table.model,
         layers_digest=table.digest,
         calibration=run,
-        bos=tuple(rows[0].tolist()),
-        bos_change=float((rows - rows[0]).abs().max() / rows[0].abs().max()),
-        bos_range=Range(float(rows.min()), float(rows.max())),
-        layers=observer.ranges(),
+        bos=seen.bos,
+        bos_change=float(torch.tensor(seen.bos_distance) / torch.tensor(seen.bos).abs().max()),
+        bos_range=seen.bos_range,
+        layers=seen.layers,
     )
 
 
 class _Observer:
     """Hooks that record every layer's input range and the text embedding's first row."""
 
-    def __init__(self, unet: nn.Module, table: LayerTable) -> None:
-        self._extremes: dict[tuple[LayerName, int], tuple[Tensor, Tensor]] = {}
-        self._bos_rows: list[Tensor] = []
+    def __init__(self, unet: nn.Module, table: LayerTable, begun: Seen | None, device: str) -> None:
+        self._extremes: dict[tuple[LayerName, int], _Extremes] = {}
+        self._bos: Tensor | None = None
+        self._bos_extremes: _Extremes | None = None
+        self._bos_distance = torch.zeros((), device=device)
+        if begun is not None:
+            self._take_up(begun, device)
         modules = dict(quantizable(unet))
         for layer in table:
             modules[layer.name].register_forward_pre_hook(self._hook(layer))
         unet.register_forward_pre_hook(self._see_text, with_kwargs=True)
 
-    def ranges(self) -> dict[LayerName, tuple[Range, ...]]:
+    def seen(self, batches: int) -> Seen:
+        """What was seen up to now, in so many batches.
+
+        Raises:
+            ModelError: a layer's input was not finite.
+        """
+        assert self._bos is not None
+        assert self._bos_extremes is not None
+        return Seen(
+            batches=batches,
+            layers=self._ranges(),
+            bos=tuple(self._bos.tolist()),
+            bos_distance=float(self._bos_distance),
+            bos_range=Range(*map(float, self._bos_extremes)),
+        )
+
+    def _take_up(self, begun: Seen, device: str) -> None:
+        for name, halves in begun.layers.items():
+            for index, half in enumerate(halves):
+                self._extremes[name, index] = _tensors(half, device)
+        self._bos = torch.tensor(begun.bos, device=device)
+        self._bos_extremes = _tensors(begun.bos_range, device)
+        self._bos_distance = torch.tensor(begun.bos_distance, device=device)
+
+    def _ranges(self) -> dict[LayerName, tuple[Range, ...]]:
         """The ranges by layer, halves in order."""
         ranges: dict[LayerName, tuple[Range, ...]] = {}
         for (name, _), (low, high) in sorted(self._extremes.items(), key=lambda item: item[0][1]):
@@ -103,23 +138,29 @@ class _Observer:
             ranges[name] = (*ranges.get(name, ()), Range(float(low), float(high)))
         return ranges
 
-    def bos_rows(self) -> Tensor:
-        """The text embedding's first row for every prompt and resolution, `[N, C]`."""
-        return torch.cat(self._bos_rows)
-
     def _hook(self, layer: LayerSpec) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def observe(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             for index, part in enumerate(quantized_parts(layer, inputs[0])):
-                low, high = torch.aminmax(part)
-                if (seen := self._extremes.get((layer.name, index))) is not None:
-                    low, high = torch.minimum(low, seen[0]), torch.maximum(high, seen[1])
-                self._extremes[layer.name, index] = (low, high)
+                seen = self._extremes.get((layer.name, index))
+                self._extremes[layer.name, index] = _widened(seen, part)
 
         return observe
 
     def _see_text(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        text: Tensor = named["encoder_hidden_states"]
-        self._bos_rows.append(text[:, 0].clone())
+        rows: Tensor = named["encoder_hidden_states"][:, 0]
+        if self._bos is None:
+            self._bos = rows[0].clone()
+        self._bos_extremes = _widened(self._bos_extremes, rows)
+        self._bos_distance = torch.maximum(self._bos_distance, (rows - self._bos).abs().max())
+
+
+def _widened(seen: _Extremes | None, values: Tensor) -> _Extremes:
+    low, high = torch.aminmax(values)
+    return (low, high) if seen is None else (torch.minimum(low, seen[0]), torch.maximum(high, seen[1]))
+
+
+def _tensors(extremes: Range, device: str) -> _Extremes:
+    return torch.tensor(extremes.minimum, device=device), torch.tensor(extremes.maximum, device=device)
 
 
 def quantized_parts(layer: LayerSpec, activation: Tensor) -> tuple[Tensor, ...]:

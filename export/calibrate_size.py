@@ -12,6 +12,15 @@ def batch_size(resolution: int) -> int:
     return min(_LARGEST, max(1, _PIXELS // resolution**2))
 
 
+def batch_starts(prompts: int, resolutions: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The batches that a calibration runs, in order: resolution, and place of the first prompt."""
+    return tuple(
+        (resolution, start)
+        for resolution in resolutions
+        for start in range(0, prompts, batch_size(resolution))
+    )
+
+
 def batches(prompts: int, resolutions: Sequence[int]) -> int:
     """How many batches a calibration runs."""
-    return sum(-(-prompts // batch_size(resolution)) for resolution in resolutions)
+    return len(batch_starts(prompts, resolutions))

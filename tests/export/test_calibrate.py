@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mixdq.configs.documents import to_json
 from mixdq.configs.errors import ModelError
 from mixdq.configs.layers import LayerName, LayerTable
 from mixdq.configs.ranges import Range, RangeTable
@@ -13,6 +14,7 @@ from mixdq.export.calibrate import calibrate
 from mixdq.export.calibrate_size import batches
 from mixdq.export.layers import list_layers
 from mixdq.export.reference import ReferencePipeline, unit_noise
+from mixdq.export.seen import Seen
 from mixdq.export.source import SourceModel
 
 PROMPTS = ["red apple", "sleepy cat", "rocket"]
@@ -27,7 +29,7 @@ def _calibrate(
     emoji: SourceModel, table: LayerTable, prompts: Sequence[str], *, seed: int = 0, steps: int = 1
 ) -> RangeTable:
     return calibrate(
-        emoji, table, prompts=prompts, seed=seed, resolutions=[128], steps=steps, advance=lambda: None
+        emoji, table, prompts=prompts, seed=seed, resolutions=[128], steps=steps, advance=lambda _: None
     )
 
 
@@ -89,7 +91,7 @@ def test_more_prompts_only_widen(emoji: SourceModel, table: LayerTable, ranges: 
 
 
 def test_advance_is_called_once_a_batch(emoji: SourceModel, table: LayerTable) -> None:
-    calls: list[None] = []
+    calls: list[int] = []
     prompts = [f"prompt {number}" for number in range(9)]
     calibrate(
         emoji,
@@ -98,9 +100,38 @@ def test_advance_is_called_once_a_batch(emoji: SourceModel, table: LayerTable) -
         seed=0,
         resolutions=[128],
         steps=1,
-        advance=lambda: calls.append(None),
+        advance=lambda seen: calls.append(seen.batches),
     )
-    assert len(calls) == batches(len(prompts), [128]) == 2
+    assert calls == [1, 2]
+    assert batches(len(prompts), [128]) == 2
+
+
+def test_going_on_after_any_batch_gives_the_same_ranges_to_the_bit(
+    emoji: SourceModel, table: LayerTable
+) -> None:
+    prompts = [*PROMPTS, *(f"prompt {number}" for number in range(6))]
+    kept: list[Seen] = []
+
+    def run(begun: Seen | None) -> RangeTable:
+        return calibrate(
+            emoji,
+            table,
+            prompts=prompts,
+            seed=0,
+            resolutions=[128, 64],
+            steps=1,
+            advance=kept.append,
+            begun=begun,
+        )
+
+    whole = to_json(run(None))
+    states = list(kept)
+    assert [seen.batches for seen in states] == [1, 2, 3, 4]
+    assert states[0].layers != states[-1].layers
+    for place in (0, 2, 3):
+        kept.clear()
+        assert to_json(run(states[place])) == whole
+        assert [seen.batches for seen in kept] == list(range(place + 2, 5))
 
 
 def test_no_prompts_is_an_error(emoji: SourceModel, table: LayerTable) -> None:

@@ -35,7 +35,9 @@ def table(emoji: SourceModel) -> LayerTable:
 
 @pytest.fixture(scope="module")
 def ranges(emoji: SourceModel, table: LayerTable) -> RangeTable:
-    return calibrate(emoji, table, prompts=PROMPTS, seed=0, resolutions=(128,), steps=1, advance=lambda: None)
+    return calibrate(
+        emoji, table, prompts=PROMPTS, seed=0, resolutions=(128,), steps=1, advance=lambda _: None
+    )
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def case(emoji: SourceModel) -> Case:
     table = list_layers(emoji, (128,))
     unet = load_module(emoji, Component.UNET, torch.float32)
     ranges = calibrate(
-        emoji, table, prompts=["a cat"], seed=0, resolutions=(128,), steps=1, advance=lambda: None
+        emoji, table, prompts=["a cat"], seed=0, resolutions=(128,), steps=1, advance=lambda _: None
     )
     return Case(emoji, unet, table, ranges)
 

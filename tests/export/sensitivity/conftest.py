@@ -29,4 +29,4 @@ def table(emoji: SourceModel) -> LayerTable:
 @pytest.fixture(scope="package")
 def ranges(emoji: SourceModel, table: LayerTable) -> RangeTable:
     """Over the same prompts."""
-    return calibrate(emoji, table, prompts=PROMPTS, seed=0, resolutions=[64], steps=1, advance=lambda: None)
+    return calibrate(emoji, table, prompts=PROMPTS, seed=0, resolutions=[64], steps=1, advance=lambda _: None)
