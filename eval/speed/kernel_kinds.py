@@ -75,11 +75,13 @@ def kinds_of(run: Sequence[Launch]) -> list[KernelKind]:
     weights alone too, by the kernel that the others have.
     """
     kinds = [kind_of(launch.kernel) for launch in run]
-    widened = False
+    widened = 0
     for index, launch in enumerate(run):
-        if widened and kinds[index] is KernelKind.LIBRARY:
-            kinds[index], widened = KernelKind.WEIGHT_ONLY, False
-        widened = widened or launch.kernel.startswith(_WIDENING)
+        if launch.kernel.startswith(_WIDENING):
+            widened += 1
+        elif widened and kinds[index] is KernelKind.LIBRARY:
+            kinds[index] = KernelKind.WEIGHT_ONLY
+            widened -= 1
     convolutions = [index for index, launch in enumerate(run) if launch.kernel.startswith(_CONVOLUTION)]
     if convolutions and KernelKind.WEIGHT_ONLY in kinds:
         kinds[convolutions[0]] = kinds[convolutions[-1]] = KernelKind.WEIGHT_ONLY

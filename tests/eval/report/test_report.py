@@ -141,7 +141,7 @@ def test_every_document_is_in_the_provenance_with_its_digest(
         assert sha256_of_file(path) in provenance
     assert "results/quality.json" in provenance
     assert "mixdq 0.1.0" in provenance
-    assert "unet_trial --out DIR" in provenance
+    assert "unet-speed --out DIR" in provenance
     assert "Machine A" in page.text
 
 

@@ -40,6 +40,8 @@ def test_outer_convolutions_and_products_of_widened_weights_are_protected_beside
     run = _run(
         "convolution_kernel",
         "widen_kernel",
+        "widen_kernel",
+        _PRODUCT,
         _PRODUCT,
         "convolution_kernel",
         _PRODUCT,
@@ -48,7 +50,7 @@ def test_outer_convolutions_and_products_of_widened_weights_are_protected_beside
     )
     protected, integers = KernelKind.PROTECTED, KernelKind.INT8
     library = KernelKind.LIBRARY
-    assert kinds_of(run) == [protected, protected, protected, integers, library, integers, protected]
+    assert kinds_of(run) == [*[protected] * 5, integers, library, integers, protected]
 
 
 def test_without_layers_of_weights_alone_no_convolution_is_protected() -> None:
