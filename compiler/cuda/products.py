@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixdq.compiler.cuda.forms import InputGrid
-from mixdq.compiler.cuda.kernels.linear import int8_linear, int8_linear_from_half
+from mixdq.compiler.cuda.kernels.linear import int8_linear
 from mixdq.compiler.cuda.kernels.packing import pack_int4, row_offsets
 from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
 
@@ -59,8 +59,8 @@ class Product(nn.Module):
         raise NotImplementedError
 
     def of_half(self, activation: Tensor, residual: Tensor | None = None) -> Tensor:
-        """The same of FP16 `[..., K]` that no kernel of ours made: quantized as the product reads it."""
-        result: Tensor = self(activation, residual)
+        """The same of FP16 `[..., K]` that also goes elsewhere, so that quantizing is a kernel of its own."""
+        result: Tensor = self(self.quantize(activation), residual)
         return result
 
 
@@ -105,20 +105,6 @@ class Int8Product(Product):
         self.register_buffer("scale", scales * grid.scale)
         self.register_buffer("offset", row_offsets(numbers, grid.zero))
         self.register_buffer("bias", bias)
-
-    def of_half(self, activation: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Quantizes in the product's own kernel."""
-        product: Tensor = int8_linear_from_half(
-            activation,
-            self.grid.scale,
-            self.grid.zero,
-            self.weight,
-            self.scale,
-            self.offset,
-            self.bias,
-            residual,
-        )
-        return product
 
     def forward(self, activation: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Product.forward`."""

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mixdq.compiler.cuda import transformer
 from mixdq.compiler.cuda.assemble import assemble, assemble_layer
 from mixdq.compiler.cuda.convolutions import Convolution, Int8Convolution
 from mixdq.compiler.cuda.forms import NUMBERS, PlannedLayers
+from mixdq.compiler.cuda.kernels.text_attention import int8_text_attention
 from mixdq.compiler.cuda.products import Int8Product, Product, Quantize
 from mixdq.compiler.cuda.transformer import Transformer, TransformerBlock
 from mixdq.compiler.cuda.unet import Unet
@@ -161,6 +163,25 @@ def test_token_0_of_the_text_has_no_effect_once_its_rows_are_constants(case: Cas
         before = module(**inputs)
         inputs["encoder_hidden_states"][:, 0] = 7
         assert torch.equal(module(**inputs), before)
+
+
+def test_queries_made_in_the_attentions_kernel_are_the_same(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, inputs, asked = case.module(case.plan(INT8)), _half(case.inputs()), []
+
+    def counting(*arguments: Any) -> Tensor:
+        asked.append(arguments)
+        mixed: Tensor = int8_text_attention(*arguments)
+        return mixed
+
+    with torch.no_grad():
+        apart = module(**inputs)
+        # emoji-turbo has fewer rows than it takes.
+        monkeypatch.setattr(transformer, "_FUSED_ROWS", 1)
+        monkeypatch.setattr(transformer, "int8_text_attention", counting)
+        assert torch.equal(module(**inputs), apart)
+    assert len(asked) == sum(isinstance(part, TransformerBlock) for part in module.modules())
 
 
 def test_packed_weights_of_four_bits_compute_what_they_hold() -> None:
