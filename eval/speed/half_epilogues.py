@@ -24,7 +24,7 @@ def half_epilogues() -> Iterator[None]:
     The layers behind them read as many INT8 numbers as ever: those that the first half of the written bytes
     happens to be. So kernels, launches and what is read are the same but for the end of the producers, and
     the results mean nothing. Products that quantize as they read (projections of the residual stream, halves
-    of shortcuts) still do.
+    of shortcuts), and attention to the text where its kernel computes the queries too, still do.
     """
     replaced = (
         (transformer, "int8_attention", _attention),
