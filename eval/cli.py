@@ -18,6 +18,7 @@ from mixdq.eval import (
     cli_grid,
     cli_images,
     cli_load,
+    cli_photographs,
     cli_prediction,
     cli_quality,
     cli_report,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for part in (
     cli_images,
+    cli_photographs,
     cli_quality,
     cli_speed,
     cli_compare,

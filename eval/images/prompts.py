@@ -59,6 +59,14 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     return prompts
 
 
+def first_captions(annotations: Sequence[CocoCaption]) -> tuple[CocoCaption, ...]:
+    """Each image's annotation of the smallest `id`, in the order of the `image_id`s."""
+    chosen: dict[int, CocoCaption] = {}
+    for caption in sorted(annotations, key=lambda each: (each.image_id, each.id)):
+        chosen.setdefault(caption.image_id, caption)
+    return tuple(chosen.values())
+
+
 def _of_text(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -77,17 +85,11 @@ def _of_text(path: Path) -> tuple[str, ...]:
 def _of_json(path: Path) -> tuple[str, ...]:
     data = read_json(object, path, EvaluationError)
     if isinstance(data, dict) and "annotations" in data:
-        return _checked(path, _one_an_image(parse(CocoCaptions, data, str(path), EvaluationError)))
+        captions = first_captions(parse(CocoCaptions, data, str(path), EvaluationError).annotations)
+        return checked(path, [caption.caption for caption in captions])
     if isinstance(data, list):
-        return _checked(path, [_of_entry(path, place, entry) for place, entry in enumerate(data)])
+        return checked(path, [_of_entry(path, place, entry) for place, entry in enumerate(data)])
     raise EvaluationError(f"{path} has none of the forms that are known: {_FORMS}")
-
-
-def _one_an_image(captions: CocoCaptions) -> list[str]:
-    chosen: dict[int, CocoCaption] = {}
-    for caption in sorted(captions.annotations, key=lambda each: (each.image_id, each.id)):
-        chosen.setdefault(caption.image_id, caption)
-    return [caption.caption for caption in chosen.values()]
 
 
 def _of_entry(path: Path, place: int, entry: object) -> str:
@@ -102,7 +104,12 @@ def _of_entry(path: Path, place: int, entry: object) -> str:
     return found[0]
 
 
-def _checked(path: Path, prompts: Sequence[str]) -> tuple[str, ...]:
+def checked(path: Path, prompts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts of a file.
+
+    Raises:
+        EvaluationError: one is empty, or no Unicode text.
+    """
     for place, prompt in enumerate(prompts):
         if not prompt.strip():
             raise EvaluationError(f"{path}: prompt {place} (from 0) is empty; give it a text or remove it")

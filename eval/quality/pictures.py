@@ -86,17 +86,25 @@ class Photographs:
         Raises:
             EvaluationError: it can't be decoded; names the file.
         """
-        path = self.folder / self.files[place]
-        try:
-            with Image.open(path) as picture:
-                return picture.convert("RGB")
-        except _FAULTS as error:
-            raise EvaluationError(
-                f"{path} can't be decoded as a picture: {error}; fetch it again or move it away"
-            ) from error
+        return load_photograph(self.folder / self.files[place])
 
 
 PictureSet = DrawnSet | Photographs
+
+
+def load_photograph(path: Path) -> Image.Image:
+    """A picture that a person made, RGB.
+
+    Raises:
+        EvaluationError: it can't be decoded; names the file.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except _FAULTS as error:
+        raise EvaluationError(
+            f"{path} can't be decoded as a picture: {error}; fetch it again or move it away"
+        ) from error
 
 
 def open_drawn(folder: Path) -> DrawnSet:
