@@ -29,7 +29,10 @@ def quality(
     ],
     generated: Annotated[
         list[Path],
-        typer.Argument(help="Folders to score, drawn by mixdq-eval images", show_default=False),
+        typer.Argument(
+            help="Folders to score, drawn by mixdq-eval images or made by mixdq-eval photographs",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="The file of the figures; an older such file is replaced, no other.")
