@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _LOOSE = ConfigDict(extra="ignore")
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class UnetTime:
-    """One way of running a UNet, of `mixdq.eval.speed.unet_trial`.
+    """One way of running a UNet, of `mixdq-eval unet-speed`.
 
     Attributes:
         run: one start of the machine; empty if there was one.
@@ -51,7 +52,7 @@ class UnetTime:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class KernelKind:
-    """The kernels of one kind in one call of a UNet: their microseconds and launches."""
+    """The kernels of one kind in one call of a UNet; `share` is of all its kernels' time."""
 
     run: str
     way: str
@@ -60,11 +61,17 @@ class KernelKind:
     kernels: str
     us: float
     launches: int
+    share: float = 0.0
+
+    @property
+    def call(self) -> tuple[str, str, int, int]:
+        """Whose kernels they are."""
+        return self.run, self.way, self.resolution, self.batch
 
 
 @dataclass(frozen=True, slots=True)
 class GpuTrial:
-    """A folder of `mixdq.eval.speed.unet_trial`: `unet.csv` and what is beside it.
+    """A folder of `mixdq-eval unet-speed`: `unet.csv` and what is beside it.
 
     Attributes:
         times: one a way that was timed.
@@ -149,7 +156,7 @@ def read_gpu_trial(path: Path) -> GpuTrial:
     return GpuTrial(
         tuple(_time(row, path) for row in rows if not row.get("missing")),
         tuple(_missing(row) for row in rows if row.get("missing")),
-        tuple(_kind(row, kinds_path) for row in kinds),
+        _with_shares([_kind(row, kinds_path) for row in kinds]),
         parse(dict[str, str], facts.get("machine"), f"machine of {facts_path}", EvaluationError),
         parse(dict[str, str], facts.get("versions"), f"versions of {facts_path}", EvaluationError),
         tuple(_commands(facts)),
@@ -182,6 +189,13 @@ def _kind(row: Mapping[str, str], path: Path) -> KernelKind:
     if "kind" in plain:
         plain["kernels"] = plain.pop("kind")
     return parse(KernelKind, plain, str(path), EvaluationError)
+
+
+def _with_shares(kinds: Sequence[KernelKind]) -> tuple[KernelKind, ...]:
+    whole: dict[tuple[str, str, int, int], float] = {}
+    for kind in kinds:
+        whole[kind.call] = whole.get(kind.call, 0.0) + kind.us
+    return tuple(replace(kind, share=kind.us / whole[kind.call]) for kind in kinds)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
