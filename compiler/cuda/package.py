@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 
 _SUFFIX = ".pt2"  # torch writes and reads packages of this name alone
+_SOURCE = ".wrapper.cpp"  # torch's name of the program between the kernels
+_CONSTANT = re.compile(r'^\s*constants_info_\[\d+\]\.original_fqn = "([^"]*)";$', re.MULTILINE)
 _OPTIONS: Mapping[str, Any] = {
     # Constants are handed over when a package is loaded: once for all packages of a component.
     "aot_inductor.package_constants_in_so": False,
@@ -73,9 +77,21 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
 
 
 def needed_constants(path: Path) -> tuple[str, ...]:
-    """The names of the tensors that a package needs when it is loaded, in order."""
-    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
-    return tuple(sorted(loader.get_constant_fqns()))
+    """The names of the tensors that a package needs when it is loaded, in order.
+
+    They are read from the source that torch keeps beside the code: nothing is loaded into this process.
+
+    Raises:
+        GraphError: no source is in it.
+    """
+    with zipfile.ZipFile(path) as archive:
+        sources = [name for name in archive.namelist() if name.endswith(_SOURCE)]
+        if len(sources) != 1:
+            raise GraphError(
+                f"{path.name} has {len(sources)} files *{_SOURCE}, expected 1; torch {torch.__version__} "
+                "writes packages of another kind"
+            )
+        return tuple(sorted(_CONSTANT.findall(archive.read(sources[0]).decode())))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_a_package_holds_code_and_computes_on_the_constants_that_it_is_given(tmp
 
     with pytest.raises(BundleError, match=r"needs weight .of 1 tensors."):
         load_package(torch, path, {"scale": constants["scale"]})
+
+
+def test_the_names_that_a_package_tells_are_those_that_it_needs_when_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "scaled.pt2"
+    compile_package(Scaled().eval(), (torch.ones(3, 4),), path)
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
+    assert needed_constants(path) == tuple(sorted(loader.get_constant_fqns()))
+
+
+def test_a_package_without_its_source_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bare.pt2", "w") as archive:
+        archive.writestr("bare/data/aotinductor/model/a.wrapper.so", b"")
+    with pytest.raises(GraphError, match=r"bare\.pt2 has 0 files \*\.wrapper\.cpp"):
+        needed_constants(tmp_path / "bare.pt2")
 
 
 def test_what_torch_can_not_trace_is_said_and_nothing_written(tmp_path: Path) -> None:
