@@ -11,9 +11,9 @@ from mixdq.eval.report.found import Found
 def check_consistency(found: Found) -> None:
     """Refuses results of which not all can be true; what is of different subjects is no contradiction.
 
-    A bundle's own plan is the one it names; one set of pictures has one score by a metric against one
-    reference; of one plan, resolution and so on a machine has one time and one memory (their sections merge
-    the tables and refuse it).
+    A bundle's own plan is the one it names, and one set of pictures has one score by a metric against one
+    reference. Times and memory that were measured twice may differ: their sections show them one after the
+    other.
 
     Raises:
         DigestError: a bundle's plan.yaml is another plan.

@@ -7,21 +7,17 @@ from typing import Protocol
 
 from mixdq.configs.latency_table import WHOLE, LatencyRow, LatencyTable
 from mixdq.configs.memory_table import MemoryRow, MemoryTable
+from mixdq.eval.report.batches import Batch, batches
 from mixdq.eval.report.chart_rows import BarRow, Part, bars
 from mixdq.eval.report.chart_shapes import Chart
 from mixdq.eval.report.found import Document
 from mixdq.eval.report.naming import short_names
-from mixdq.eval.report.origins import Origin
 from mixdq.eval.report.results import Results
-from mixdq.eval.report.view import Block, Figure, Heading, Prose, Section, Table
+from mixdq.eval.report.view import Block, Figure, Section, Table
 from mixdq.eval.report.words import cells, fixed, span
 
 _PARTS = {"text": "s2", "unet": "s0", "vae": "s4", "encode": "s3"}
 _TITLES = {"text": "text encoders", "unet": "UNet", "vae": "VAE decoder", "encode": "PNG"}
-APART = (
-    "Figures of different machines, or of different versions of the packages, are never put into one table "
-    "or chart."
-)
 
 
 class Placed(Protocol):
@@ -42,25 +38,17 @@ _Place = tuple[int, int, int]
 
 def latency_section(results: Results) -> Section:
     """Times of whole pictures and their stages."""
-    groups = results.origins.apart(measured_latencies(results))
-    blocks: list[Block] = [Prose(APART, "soft")] if len(groups) > 1 else []
-    for origin, documents in groups:
-        table = LatencyTable.merge([document.content for document in documents])
-        if len(groups) > 1:
-            blocks.append(Heading(f"Machine {origin.letter}"))
-        blocks += _latency(table, origin)
+    blocks: list[Block] = []
+    for batch in batches(results, measured_latencies(results)):
+        blocks += [*batch.above, *_latency(batch)]
     return Section("latency", "Latency", tuple(blocks))
 
 
 def memory_section(results: Results) -> Section:
     """Peaks of processes, and weights on disk."""
-    groups = results.origins.apart(results.found.memories)
-    blocks: list[Block] = [Prose(APART, "soft")] if len(groups) > 1 else []
-    for origin, documents in groups:
-        table = MemoryTable.merge([document.content for document in documents])
-        if len(groups) > 1:
-            blocks.append(Heading(f"Machine {origin.letter}"))
-        blocks += _memory(results, table, origin)
+    blocks: list[Block] = []
+    for batch in batches(results, results.found.memories):
+        blocks += [*batch.above, *_memory(results, batch)]
     return Section("memory", "Memory", tuple(blocks))
 
 
@@ -95,7 +83,8 @@ def place_of(row: Placed) -> str:
     return row.target if row.device in row.target else f"{row.target} {row.device}"
 
 
-def _latency(table: LatencyTable, origin: Origin) -> Iterator[Block]:
+def _latency(batch: Batch[LatencyTable]) -> Iterator[Block]:
+    table = LatencyTable.merge(batch.tables)
     stages = [row for row in table.rows if row.kind == "stage"]
     names = subject_names(stages)
     wholes = [row for row in stages if row.name == WHOLE]
@@ -108,8 +97,8 @@ def _latency(table: LatencyTable, origin: Origin) -> Iterator[Block]:
             tuple(_chart(stages, names, place) for place in places),
             tuple((style, _TITLES[name]) for name, style in _PARTS.items()),
         )
-    yield _latency_table(stages, wholes, names, origin)
-    yield from _classes(table, origin)
+    yield _latency_table(stages, wholes, names, batch)
+    yield from _classes(table, batch)
 
 
 def _chart(stages: Sequence[LatencyRow], names: Mapping[object, str], place: _Place) -> Chart:
@@ -144,7 +133,10 @@ def _title(place: _Place) -> str:
 
 
 def _latency_table(
-    stages: Sequence[LatencyRow], wholes: Sequence[LatencyRow], names: Mapping[object, str], origin: Origin
+    stages: Sequence[LatencyRow],
+    wholes: Sequence[LatencyRow],
+    names: Mapping[object, str],
+    batch: Batch[LatencyTable],
 ) -> Table:
     rows = []
     for whole in sorted(wholes, key=lambda row: (row.resolution, row.batch, row.steps)):
@@ -165,8 +157,8 @@ def _latency_table(
             )
         )
     return Table(
-        key=f"latency-{origin.letter}",
-        caption=f"Milliseconds on machine {origin.letter}: medians, and the 95th percentile of the whole",
+        key=f"latency-{batch.key}",
+        caption=f"Milliseconds on machine {batch.machine}: medians, and the 95th percentile of the whole",
         heads=(
             *("configuration", "plan", "pixels", "batch", *_TITLES.values()),
             *("picture", "p95", "processes", "runs"),
@@ -181,13 +173,13 @@ def _processes(row: LatencyRow) -> str:
     return f"{row.processes}: {apart}" if row.processes > 1 else "1"
 
 
-def _classes(table: LatencyTable, origin: Origin) -> Iterator[Table]:
+def _classes(table: LatencyTable, batch: Batch[LatencyTable]) -> Iterator[Table]:
     rows = [row for row in table.rows if row.kind == "class"]
     if rows:
         names = short_names(row.source for row in rows)
         yield Table(
-            key=f"latency-classes-{origin.letter}",
-            caption=f"Kernels of the UNet by class, milliseconds on machine {origin.letter}",
+            key=f"latency-classes-{batch.key}",
+            caption=f"Kernels of the UNet by class, milliseconds on machine {batch.machine}",
             heads=("configuration", "class", "pixels", "ms"),
             rows=tuple(
                 cells(names[row.source], row.name, str(row.resolution), fixed(row.median_us / 1e3, 2))
@@ -197,7 +189,8 @@ def _classes(table: LatencyTable, origin: Origin) -> Iterator[Table]:
         )
 
 
-def _memory(results: Results, table: MemoryTable, origin: Origin) -> Iterator[Block]:
+def _memory(results: Results, batch: Batch[MemoryTable]) -> Iterator[Block]:
+    table = MemoryTable.merge(batch.tables)
     names = subject_names(table.rows)
     places = sorted({(row.resolution, row.batch, row.steps) for row in table.rows})
     charts = []
@@ -221,8 +214,8 @@ def _memory(results: Results, table: MemoryTable, origin: Origin) -> Iterator[Bl
             tuple(charts),
         )
     yield Table(
-        key=f"memory-{origin.letter}",
-        caption=f"MiB on machine {origin.letter}",
+        key=f"memory-{batch.key}",
+        caption=f"MiB on machine {batch.machine}",
         heads=(
             *("configuration", "plan", "pixels", "batch", "weights on disk", "peak", "process, imports"),
             *("process, peak", "GPU allocated", "GPU process"),

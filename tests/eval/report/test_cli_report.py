@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from mixdq.configs.console import run_app
 from mixdq.eval.cli_report import app
+
+from .conftest import PERFORMANCE, ROOT, SHIPPED
 
 
 def run(*words: str | Path) -> int:
@@ -24,6 +27,19 @@ def test_it_says_where_the_files_are(results: Path, capsys: pytest.CaptureFixtur
     assert f"page: {out} (0." in said
     assert f"figures: {out.with_suffix('.json')}, {out.with_suffix('.csv')}" in said
     assert f"mixdq-eval report {results} --out {out}" in out.read_text()
+
+
+def test_the_results_that_ship_make_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.html"
+    began = time.monotonic()
+    assert run(ROOT / "docs/results", PERFORMANCE, SHIPPED, "--out", out) == 0
+    size = out.stat().st_size
+    with capsys.disabled():
+        print(f"\nreport of docs/: {time.monotonic() - began:.1f} s, {size / 1e6:.2f} MB")
+    assert size < 5_000_000
+    text = out.read_text(encoding="utf-8")
+    for name in ("fig6", "fig7"):
+        assert f"results/{name}/memory.json" in text
 
 
 def test_an_empty_folder_is_one_line_and_exit_code_2(
