@@ -83,6 +83,8 @@ class GridCell:
             resolution; empty if quality was not measured.
         refused: metrics whose control the pictures failed, and what it gave.
         pictures_sha256: digest of the pictures' manifest; empty if there are none.
+        others_busy: processors that other processes kept busy, on average, while times were measured; None if
+            nobody counted.
     """
 
     plan: str
@@ -98,6 +100,7 @@ class GridCell:
     scores: tuple[Score, ...]
     refused: Mapping[str, str]
     pictures_sha256: str
+    others_busy: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses a cell that has no figures but says that it was measured, or the reverse.
@@ -138,6 +141,15 @@ class GridCell:
         return self.picture.median_us / 1e3
 
     @property
+    def calm_p50_ms(self) -> float:
+        """The lowest of the processes' medians, in milliseconds; of a measured cell.
+
+        What else runs only ever makes a picture slower, so of what can be read from the processes' medians
+        this is moved least by it.
+        """
+        return self.picture.lowest_process_us / 1e3
+
+    @property
     def p95_ms(self) -> float:
         """95 of 100 batches took no longer, in milliseconds; of a measured cell."""
         return self.picture.p95_us / 1e3
@@ -173,7 +185,8 @@ class PerformanceModel:
     """A figure of one back end as a function of plan and resolution, fitted to the grid.
 
     Attributes:
-        quantity: `p50_ms`, `p95_ms` or `peak_mib`.
+        quantity: `p50_ms` (the lowest of the processes' medians: `GridCell.calm_p50_ms`), `p95_ms` or
+            `peak_mib`.
         target: of the back end.
         device: where it computes.
         batch: pictures at once.
@@ -207,7 +220,8 @@ class GridTable:
         plans: the rows, in the order in which they were asked for.
         cells: every plan at every resolution on every back end, measured or not.
         models: figures as functions of plan and resolution.
-        warnings: what must not be overlooked: quantized cells that are slower or bigger than full precision.
+        warnings: what must not be overlooked: other processes that ran beside, quantized cells that are
+            slower or bigger than full precision.
         not_scored: metrics that could not be computed, and why.
         prompts_digest: SHA-256 over prompts and seeds of the pictures; empty if quality was not measured.
         count: pictures that each cell's quality is judged by.

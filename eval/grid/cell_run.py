@@ -12,6 +12,7 @@ from mixdq.configs.documents import STRICT
 from mixdq.configs.errors import BundleError, MachineError, MixdqError
 from mixdq.configs.grid_table import CellState
 from mixdq.configs.latency_table import STAGES
+from mixdq.eval.grid.bystanders import Processors, others_between
 from mixdq.eval.speed.nvml import GpuPeak, GpuWatch
 from mixdq.eval.speed.out_of_memory import advice, killed, ran_out
 from mixdq.eval.speed.subject import Case, Drawer
@@ -28,6 +29,8 @@ class Turn:
         host_peak_mib: over loading, warm-up and all measured pictures.
         allocator: allocated and reserved.
         gpu: what the driver saw: process, before, peak, after.
+        others: processors that other processes kept busy, on average, while the batches were measured; None
+            if nobody counted.
     """
 
     stages: dict[str, tuple[float, ...]]
@@ -36,6 +39,7 @@ class Turn:
     host_peak_mib: float
     allocator: tuple[float, float] | None
     gpu: tuple[float | None, float, float, float] | None
+    others: float | None = None
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -82,7 +86,10 @@ def _measure(report: Report, case: Case, warmup: int, repeats: int) -> Turn | Mi
             report("loading", 0, None)
             drawer = case.subject.open(case)
             try:
-                stages = _draw(report, drawer, warmup, repeats)
+                _warm_up(report, drawer, warmup)
+                before = Processors.now()
+                stages = _draw(report, drawer, repeats)
+                others = others_between(before, Processors.now())
                 clocks, allocator = {name: drawer.clock(name) for name in STAGES}, drawer.allocator_peak_mib()
             finally:
                 drawer.close()
@@ -91,13 +98,16 @@ def _measure(report: Report, case: Case, warmup: int, repeats: int) -> Turn | Mi
             raise
         return Missed(CellState.OUT_OF_MEMORY, f"memory ran out ({_first_line(error)}); {advice(case)}")
     gpu = None if watch is None else watch.peak
-    return Turn(stages, clocks, baseline, peak_mib(), allocator, _plain(gpu))
+    return Turn(stages, clocks, baseline, peak_mib(), allocator, _plain(gpu), others)
 
 
-def _draw(report: Report, drawer: Drawer, warmup: int, repeats: int) -> dict[str, tuple[float, ...]]:
+def _warm_up(report: Report, drawer: Drawer, warmup: int) -> None:
     for done in range(warmup):
         report("warming up", done, warmup)
         drawer.draw()
+
+
+def _draw(report: Report, drawer: Drawer, repeats: int) -> dict[str, tuple[float, ...]]:
     times = []
     for done in range(repeats):
         report("measuring", done, repeats)

@@ -19,6 +19,7 @@ _MORE = (
     *("lower_quartile_ms", "upper_quartile_ms", "lowest_process_ms", "highest_process_ms", "runs"),
     *(f"{stage}_p50_ms" for stage in STAGES if stage != WHOLE),
     *("peak_mib", "host_peak_mib", "gpu_process_mib", "gpu_peak_mib", "stored_mib"),
+    "others_busy",
     *("config_digest", "plan_digest", "engines_sha256", "pictures", "reason"),
 )
 _GB_PER_MIB = (1 << 20) / 1e9
@@ -55,6 +56,7 @@ def _more(table: GridTable, cell: GridCell) -> tuple[object, ...]:
         *(plan.weight_bits, plan.activation_bits),
         *_times(cell),
         *_memory(cell),
+        "" if cell.others_busy is None else cell.others_busy,
         *(plan.config_digest, plan.plan_digest, cell.engines_sha256, table.count if cell.scores else 0),
         cell.reason,
     )

@@ -23,8 +23,8 @@ from mixdq.eval.grid.csv_file import write_grid_csv
 from mixdq.eval.grid.fit import fit_models
 from mixdq.eval.grid.header import Header, claim
 from mixdq.eval.grid.quality import NO_REFERENCE, Judging, draw_cells, score_cells
-from mixdq.eval.grid.record import CellRecord, memory_row, time_rows
-from mixdq.eval.grid.warnings import warnings_of
+from mixdq.eval.grid.record import CellRecord, memory_row, others_of, time_rows
+from mixdq.eval.grid.warnings import crowd_of, warnings_of
 from mixdq.eval.image_set import MANIFEST_FILE
 from mixdq.eval.images.order import order_digest
 from mixdq.eval.speed.latency_run import Rounds
@@ -188,6 +188,7 @@ def _cell(cell: Cell, record: CellRecord, rounds: Rounds, judged: _Judged) -> Gr
         scores=scores.scores if scores else (),
         refused=scores.refused if scores else {},
         pictures_sha256=scores.manifest_sha256 if scores else "",
+        others_busy=None if missed else others_of(record.turns),
     )
 
 
@@ -208,7 +209,7 @@ def _table(
         plans=tuple(plans),
         cells=tuple(cells),
         models=fit_models(measured),
-        warnings=tuple(warnings_of(plans, measured)),
+        warnings=(*crowd_of(measured, header.machine), *warnings_of(plans, measured)),
         not_scored=judged.not_scored(),
         prompts_digest=header.prompts_digest,
         count=header.count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from pydantic.dataclasses import dataclass
 
@@ -91,6 +91,12 @@ def time_rows(case: Case, turns: tuple[Turn, ...], run_digest: str) -> tuple[Lat
             )
         )
     return tuple(rows)
+
+
+def others_of(turns: tuple[Turn, ...]) -> float | None:
+    """Processors that other processes kept busy, the mean of the turns; None if nobody counted."""
+    counted = [turn.others for turn in turns if turn.others is not None]
+    return round(mean(counted), 3) if counted else None
 
 
 def memory_row(case: Case, turns: tuple[Turn, ...], pictures: int, run_digest: str) -> MemoryRow:

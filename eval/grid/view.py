@@ -37,7 +37,7 @@ def grid_view(table: GridTable) -> Table:
 
 def remarks(table: GridTable) -> Iterator[str]:
     """What the table's figures don't say."""
-    yield from (f"WARNING: {line}" for line in table.warnings)
+    yield from table.warnings
     for cell in table.cells:
         if cell.reason:
             yield f"{cell.title}: {cell.state}: {cell.reason}"

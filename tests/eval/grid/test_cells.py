@@ -65,6 +65,8 @@ def test_a_cell_is_measured_whole_by_its_process(full: Path, measure: Measuring)
     assert all(len(times) == 2 for times in turn.stages.values())
     assert turn.stages["picture"] > turn.stages["unet"]
     assert 10 < turn.host_baseline_mib < turn.host_peak_mib
+    assert turn.others is not None
+    assert turn.others >= 0
     assert measure.said[0].startswith(" 1 of 1  full, cpu on cpu, 16 pixels, batch 2: p50 ")
 
 

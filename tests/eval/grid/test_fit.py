@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 
 import pytest
 
-from mixdq.configs.grid_table import PerformanceModel
-from mixdq.eval.grid.fit import fit_model
+from mixdq.configs.grid_table import GridCell, PerformanceModel
+from mixdq.eval.grid.fit import fit_model, fit_models
 from mixdq.eval.grid.forms import ATTENTION_SHARE, FORMS, Sample, attention, line, millions, predict
+
+from .measured import measured_cell
 
 EARLIER_MS = {512: 113.5, 768: 201.3, 1024: 349.2}
 """The earlier experiment's FP16 medians on its GPU."""
@@ -93,3 +96,29 @@ def test_forms_need_cells(form: object) -> None:
     one = next(known for known in FORMS if known is form)
     assert one.fit([]) is None
     assert one.fit(_samples("full", {128: 10.0})) is None
+
+
+def _cells_beside_another_job(noisy: int) -> list[GridCell]:
+    """Plans that differ by a factor; of each cell's three processes some were up to 2.6 times as slow."""
+    cells = []
+    for place, (plan, factor) in enumerate((("full", 100.0), ("w8", 80.0), ("w5", 85.0), ("w4", 90.0))):
+        for size in (128, 192, 256):
+            calm = factor * (1 + 30 * millions(size))
+            slow = calm * (1.4 + 0.3 * ((place + size // 64) % 5))
+            medians = [calm] * (3 - noisy) + [slow] * noisy
+            cells.append(measured_cell(plan, slow, 100, (calm, slow), size, median_ms=median(medians)))
+    return cells
+
+
+@pytest.mark.parametrize("noisy", [1, 2])
+def test_noisy_processes_of_each_cell_do_not_move_the_model(noisy: int) -> None:
+    (model,) = [one for one in fit_models(_cells_beside_another_job(noisy)) if one.quantity == "p50_ms"]
+    assert model.worst_error is not None
+    assert model.worst_error < 0.02
+
+
+def test_the_median_of_all_pictures_would_be_moved_by_noisy_processes() -> None:
+    cells = _cells_beside_another_job(2)
+    worst = _fit([Sample(cell.plan, cell.resolution, cell.p50_ms) for cell in cells]).worst_error
+    assert worst is not None
+    assert worst > 0.1

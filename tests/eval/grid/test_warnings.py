@@ -2,52 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixdq.configs.grid_table import CellState, GridCell, GridPlan
-from mixdq.configs.latency_table import LatencyRow
-from mixdq.configs.memory_table import MemoryRow
-from mixdq.eval.grid.warnings import warnings_of
+from mixdq.configs.grid_table import GridPlan
+from mixdq.eval.grid.warnings import crowd_of, warnings_of
+
+from .measured import measured_cell as _cell
 
 FULL = GridPlan("full", "", "FP16", 16.0, 16.0, False, "1", "2", "full", "3")
 PLANS = (FULL, replace(FULL, name="w8a8", quantizes=True, config_digest="4"))
-
-
-def _cell(
-    plan: str,
-    p95_ms: float,
-    peak_mib: float,
-    processes: tuple[float, float] = (40, 50),
-    resolution: int = 128,
-) -> GridCell:
-    time = LatencyRow(
-        name="picture",
-        kind="stage",
-        precision="",
-        plan_digest=None,
-        target="cpu",
-        device="cpu",
-        resolution=resolution,
-        batch=1,
-        median_us=45_000,
-        lower_quartile_us=44_000,
-        upper_quartile_us=46_000,
-        p95_us=p95_ms * 1000,
-        runs=60,
-        processes=3,
-        lowest_process_us=processes[0] * 1000,
-        highest_process_us=processes[1] * 1000,
-        source=plan,
-        model="tiny",
-        steps=1,
-        clock="wall",
-        run_digest="5",
-    )
-    memory = MemoryRow(
-        plan, "tiny", "", None, "cpu", "cpu", resolution, 1, 1, 60.0, 70.0, 70.0 + peak_mib,
-        None, None, None, None, None, None, 10, "5",
-    )  # fmt: skip
-    return GridCell(
-        plan, resolution, "cpu", "cpu", 1, CellState.MEASURED, "", plan, (time,), memory, (), {}, ""
-    )
 
 
 def test_a_quantized_cell_that_is_slower_and_bigger_is_named_with_both() -> None:
@@ -59,10 +20,33 @@ def test_a_quantized_cell_that_is_slower_and_bigger_is_named_with_both() -> None
     assert "BIGGER than full: peak 154 MiB against 140 (+10%)" in line
 
 
-def test_a_difference_that_processes_of_one_cell_show_too_is_said_to_be_one() -> None:
+def test_a_difference_that_processes_of_one_cell_show_too_is_not_called_slower() -> None:
     (line,) = warnings_of(PLANS, [_cell("full", 50, 140), _cell("w8a8", 60, 110)])
-    assert "their processes' medians overlap" in line
+    assert "not told apart from full precision in time: p95 60.0 ms against 50.0" in line
+    assert "SLOWER" not in line
     assert "BIGGER" not in line
+
+
+def test_what_rounds_to_no_percent_is_not_named() -> None:
+    full = _cell("full", 50, 1000)
+    assert not list(warnings_of(PLANS, [full, _cell("w8a8", 50.2, 1004, (51, 60))]))
+    (line,) = warnings_of(PLANS, [full, _cell("w8a8", 50.3, 1006, (51, 60))])
+    assert "(+1%; p50" in line
+    assert "BIGGER than full: peak 1006 MiB against 1000 (+1%)" in line
+
+
+def test_other_processes_that_took_a_processor_are_named_once() -> None:
+    cells = [_cell("full", 50, 140, others=0.1), _cell("w8a8", 50, 140, others=1.7)]
+    (line,) = crowd_of(cells, {"cores": "2"})
+    assert line == (
+        "other processes took 0.9 of 2 processors while times were measured (0.1 to 1.7, more than 0.2 "
+        "beside 1 of 2 cells): times say little"
+    )
+
+
+def test_a_quiet_machine_or_one_where_nobody_counted_is_not_named() -> None:
+    assert not list(crowd_of([_cell("full", 50, 140, others=0.2)], {"cores": "2"}))
+    assert not list(crowd_of([_cell("full", 50, 140)], {"cores": "2"}))
 
 
 def test_a_cell_that_costs_no_more_is_not_named() -> None:
