@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mixdq.eval.report.found import Document
 from mixdq.eval.report.results import Results
 from mixdq.eval.report.view import Block, Cell, Heading, Prose, Section, Table
-from mixdq.eval.report.words import cells, fixed, significant, span
+from mixdq.eval.report.words import brief, cells, fixed, significant, span
 from mixdq.eval.reproduce.columns import Column
 from mixdq.eval.reproduce.result import Reproduction, ResultRow
 
@@ -29,12 +30,11 @@ def _blocks(results: Results, document: Document[Reproduction], key: str) -> Ite
         key=key,
         caption=(
             f"After {found.cites}, machine {results.origins.letter(document)}; "
-            + ", ".join(f"{name}: {text}" for name, text in found.settings.items())
+            + ", ".join(f"{name}: {_shortened(text)}" for name, text in found.settings.items())
         ),
-        heads=("", *_heads(found)),
+        heads=("", *(_head(found, column) for column in found.columns)),
         rows=tuple(
-            cells(row.label, *(cell for column in found.columns for cell in _pair(found, row, column)))
-            for row in found.rows
+            cells(row.label, *(_cell(found, row, column) for column in found.columns)) for row in found.rows
         ),
     )
     compared = [row for row in found.rows if row.comparison is not None]
@@ -51,31 +51,36 @@ def _blocks(results: Results, document: Document[Reproduction], key: str) -> Ite
             heads=("what", "why"),
             rows=tuple(cells(what, why) for what, why in found.not_measured.items()),
             words=frozenset({"why"}),
-            folded=True,
         )
 
 
-def _has_source(found: Reproduction, column: Column) -> bool:
-    return any(column.key in row.paper for row in found.rows)
+def _shortened(text: str) -> str:
+    return brief(text) if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
-def _heads(found: Reproduction) -> Iterator[str]:
-    for column in found.columns:
-        yield column.heading
-        if _has_source(found, column):
-            yield f"{column.heading}, theirs"
+def _head(found: Reproduction, column: Column) -> str:
+    """`FID; theirs` says what stands before and behind the semicolons of its cells."""
+    if not _is_ours(found, column):
+        return f"{column.heading}, theirs"
+    is_theirs = any(column.key in row.paper for row in found.rows)
+    return f"{column.heading}; theirs" if is_theirs else column.heading
 
 
-def _pair(found: Reproduction, row: ResultRow, column: Column) -> Iterator[str | Cell]:
-    """Ours, and where the source has this column, theirs."""
-    ours, theirs = row.ours.get(column.key), row.paper.get(column.key)
-    if ours is None:
-        yield Cell("–", "soft")
-    else:
+def _is_ours(found: Reproduction, column: Column) -> bool:
+    return any(column.key in row.ours for row in found.rows)
+
+
+def _cell(found: Reproduction, row: ResultRow, column: Column) -> Cell:
+    """Ours, and behind it theirs where the source has this figure; theirs alone where no row has ours."""
+    ours, paper = row.ours.get(column.key), row.paper.get(column.key)
+    theirs = "" if paper is None else f"{paper:g}"
+    if not _is_ours(found, column):
+        return Cell(theirs or "–", "soft")
+    here = "–"
+    if ours is not None:
         interval = span(ours.low, ours.high, column.digits)
-        yield fixed(ours.value, column.digits) + (f" ({interval})" if interval else "")
-    if _has_source(found, column):
-        yield Cell("–" if theirs is None else f"{theirs:g}", "soft")
+        here = fixed(ours.value, column.digits) + (f" ({interval})" if interval else "")
+    return Cell(f"{here}; {theirs}" if theirs else here, "soft" if ours is None else "")
 
 
 def _ratios(rows: list[ResultRow], key: str) -> Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Protocol
 
 from mixdq.configs.latency_table import WHOLE, LatencyRow, LatencyTable
@@ -59,23 +60,31 @@ def measured_latencies(results: Results) -> list[Document[LatencyTable]]:
 
 
 def subject_names(rows: Sequence[LatencyRow | MemoryRow]) -> Mapping[object, str]:
-    """What each row's configuration is called: its folder, and what else tells it from the others."""
+    """What each row's configuration is called: what of folder, precisions and place tells it from others."""
     folders = short_names(row.source for row in rows)
     precisions: dict[str, set[str]] = {}
     places: dict[str, set[str]] = {}
     for row in rows:
         precisions.setdefault(row.source, set()).add(row.precision)
         places.setdefault(row.source, set()).add(f"{row.target} {row.device}")
-    return {
-        row: " ".join(
-            [
-                folders[row.source],
-                *([row.precision] if len(precisions[row.source]) > 1 else []),
-                *([place_of(row)] if len(places[row.source]) > 1 else []),
-            ]
-        )
-        for row in rows
-    }
+    briefly = {source: _without_beginning(words) for source, words in precisions.items()}
+    names: dict[object, str] = {}
+    for row in rows:
+        parts = [briefly[row.source][row.precision]] if len(precisions[row.source]) > 1 else []
+        parts += [place_of(row)] if len(places[row.source]) > 1 else []
+        is_telling = len(folders) > 1 or not parts
+        names[row] = " ".join([*([folders[row.source]] if is_telling else []), *parts])
+    return names
+
+
+def _without_beginning(precisions: Iterable[str]) -> Mapping[str, str]:
+    """Of `float16, CUDA graph` and `float16, compiled, CUDA graph` what follows their common beginning."""
+    parts = {words: words.split(", ") for words in precisions}
+    most = min(len(each) for each in parts.values()) - 1
+    firsts = [each[:most] for each in parts.values()]
+    shared = takewhile(lambda column: len(set(column)) == 1, zip(*firsts, strict=True))
+    same = len(list(shared))
+    return {words: ", ".join(each[same:]) for words, each in parts.items()}
 
 
 def place_of(row: Placed) -> str:

@@ -153,11 +153,13 @@ def results(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def all_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, with the plans and sensitivities that ship and the figures of a GPU; not to be changed."""
+    """The same, with plans, sensitivities and a reproduction that ship, and a GPU's; not to be changed."""
     folder = fill(tmp_path_factory.mktemp("report") / "results")
     shutil.copytree(SHIPPED, folder / "search")
     shutil.copytree(PERFORMANCE / "h200", folder / "h200")
     shutil.copy(PERFORMANCE / "kernels-h200.json", folder)
+    for name in ("fig7", "table1"):
+        shutil.copy(ROOT / f"docs/results/{name}/{name}.json", folder)
     return folder
 
 

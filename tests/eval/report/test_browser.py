@@ -17,6 +17,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 PHONE, WIDE = 400, 1280
+A4 = 703
+"""Pixels between the margins of a printed page."""
 _WORDS = "h1, h2, h3, h4, p, th, td, td span, dt, dd, a, summary, label, text"
 _CONTRAST = """(words) => {
     const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -101,12 +103,18 @@ def test_claims_are_filtered_by_their_state(browser: Browser, path: Path) -> Non
 
 
 def test_the_page_prints(browser: Browser, path: Path) -> None:
-    page = browser.new_page(color_scheme="dark")
+    page = browser.new_page(color_scheme="dark", viewport={"width": A4, "height": 900})
     page.goto(path.as_uri())
     page.emulate_media(media="print")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    folded = page.evaluate(
+        "[...document.querySelectorAll('details')].filter((one) => one.offsetParent).length"
+    )
     printed = page.pdf(format="A4")
     page.close()
     assert ground == "rgb(255, 255, 255)"
+    assert width <= A4
+    assert folded == 0
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") > 3

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from mixdq.configs.errors import DigestError, EvaluationError, MixdqError
 from mixdq.configs.files import sha256_of_file
 from mixdq.eval.report.make import make_report
+from mixdq.eval.report.section_speed import subject_names
 
 from .conftest import MACHINE, SHIPPED, draw, latency, memory, quality
 
@@ -156,6 +158,22 @@ def test_figures_are_in_the_json_and_csv_files(made: tuple[Checked, str], all_re
     assert len([line for line in lines if line["table"] == "claims" and line["column"] == "state"]) == 100
 
 
+def test_their_figures_stand_behind_ours(made: tuple[Checked, str]) -> None:
+    _, text = made
+    part = section(text, "reproduction")
+    table = next(
+        one for one in re.findall(r"<table.*?</table>", part, re.DOTALL) if "FID-EffLite0; theirs" in one
+    )
+    heads = re.findall(r'<th scope="col">(.*?)</th>', table)
+    assert heads[:5] == ["", "FID-EffLite0; theirs", "CLIP, theirs", "ImageReward, theirs", "emoji alignment"]
+    first = re.findall(r"<td.*?>(.*?)</td>", table)[:3]
+    assert re.fullmatch(r"[0-9.]+(; [0-9.]+)?", first[0])
+    assert ";" not in first[1] + first[2]
+    assert all(
+        re.search("[0-9a-f]{13}", one) is None for one in re.findall('class="caption">(.*?)</p>', part)
+    )
+
+
 def test_bits_are_drawn_block_by_block(made: tuple[Checked, str]) -> None:
     _, text = made
     plans = section(text, "plans")
@@ -204,6 +222,21 @@ def test_what_was_measured_again_has_a_table_of_its_own(results: Path) -> None:
         assert [f"results/{key}.json" in head for head in heads] == [True, False]
         assert heads[1] == f"results/again/{key}.json"
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_configurations_of_one_model_are_called_by_what_tells_them_apart() -> None:
+    usual, *_ = latency().rows
+    rows = [
+        replace(usual, source="turbo", precision=words)
+        for words in ("float16, VAE bfloat16, compiled, CUDA graph", "float16, VAE bfloat16, CUDA graph")
+    ]
+    assert list(subject_names(rows).values()) == ["compiled, CUDA graph", "CUDA graph"]
+    other = replace(usual, source="mixdq")
+    assert list(subject_names([*rows, other]).values()) == [
+        "turbo compiled, CUDA graph",
+        "turbo CUDA graph",
+        "mixdq",
+    ]
 
 
 def test_scores_of_other_numbers_of_pictures_have_a_table_of_their_own(results: Path) -> None:
