@@ -198,8 +198,8 @@ def select(
     min_quality: Annotated[
         list[str] | None,
         typer.Option(
-            help="METRIC=VALUE, the least mean (of distances such as FID the most); the beginning of a "
-            "metric's name is enough; repeat it. The first is the one that quality is read from."
+            help="PSNR=30, say: a metric's least mean (of distances such as FID the most); the beginning of "
+            "the name is enough; repeat it. The first is the one that quality is read from."
         ),
     ] = None,
     target: Annotated[list[str] | None, typer.Option(help="Only this back end; repeat it.")] = None,
@@ -225,11 +225,12 @@ def select(
     from mixdq.eval.select.select import read_grids
     from mixdq.eval.select.select import select as choose
     from mixdq.eval.select.view import selection_view
-    from mixdq.eval.select.wishes import Wishes, check_targets, parse_min_quality
+    from mixdq.eval.select.wishes import Wishes, check_resolutions, check_targets, parse_min_quality
 
     tables = read_grids(grids)
     points = points_of(tables)
     check_targets(target or (), points)
+    check_resolutions(resolution or (), points)
     wishes = Wishes(
         slo_ms=slo_ms,
         memory_mib=None if memory is None else parse_memory(memory) * 1024,

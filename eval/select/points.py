@@ -126,8 +126,13 @@ def check_alike(tables: Mapping[Path, GridTable]) -> None:
                 )
 
 
-def known_metric(name: str, points: Sequence[Point]) -> str:
+def known_metric(name: str, least: float, points: Sequence[Point]) -> str:
     """The metric whose name is or begins with `name`, in capitals or not.
+
+    Args:
+        name: as the user wrote it.
+        least: what is wished of it, for the error's words.
+        points: of the grids.
 
     Raises:
         EvaluationError: there is none, or several.
@@ -136,9 +141,14 @@ def known_metric(name: str, points: Sequence[Point]) -> str:
     found = [metric for metric in metrics if metric.lower() == name.lower()]
     found = found or [metric for metric in metrics if metric.lower().startswith(name.lower())]
     if len(found) != 1:
-        problem = f"names several: {', '.join(found)}" if found else "was not measured"
+        if found:
+            likely = next((one for begin in _PREFERRED for one in found if one.startswith(begin)), found[0])
+            raise EvaluationError(
+                f"the metric {name!r} names several: {', '.join(found)}; "
+                f'write --min-quality "{likely}={least:g}"'
+            )
         there = ", ".join(metrics) or "none at all"
-        raise EvaluationError(f"the metric {name!r} {problem}; the grids have {there}")
+        raise EvaluationError(f"the metric {name!r} was not measured; the grids have {there}")
     return found[0]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mixdq.configs.files import sha256_of_file
 from mixdq.configs.grid_table import GRID_FILE, GridTable
 from mixdq.configs.latency_table import common_versions
+from mixdq.eval.grid.warnings import crowd_of
 from mixdq.eval.select.pareto import pareto_set
 from mixdq.eval.select.points import Origin, Point, preferred_metric
 from mixdq.eval.select.prefer import Prefer
@@ -54,7 +55,8 @@ def select(tables: Mapping[Path, GridTable], points: Sequence[Point], wishes: Wi
     metric_of_fit = metric if best else None  # none of them was scored
     chosen, why = _choose(best or fit, metric_of_fit, wishes.prefer) if fit else (None, ())
     nearest = None if chosen else _nearest(judged)
-    reasons = (*_exclusions(judged), *why, *(_shortfall(nearest) if nearest else ()))
+    crowds = (line for table in tables.values() for line in crowd_of(table.measured, table.machine))
+    reasons = (*crowds, *_exclusions(judged), *why, *(_shortfall(nearest) if nearest else ()))
     if metric is None:
         reasons = (_NO_QUALITY, *reasons)
     return Selection(wishes, metric, judged, chosen, nearest, reasons, _origin(tables))
@@ -63,7 +65,9 @@ def select(tables: Mapping[Path, GridTable], points: Sequence[Point], wishes: Wi
 def _choose(points: Sequence[Point], metric: str | None, prefer: Prefer) -> tuple[Point, tuple[str, ...]]:
     """The first point, and what decided."""
     order = [prefer, *(one for one in Prefer if one is not prefer)]
-    left, why = list(points), [f"{len(points)} of them are beaten by no other in everything"]
+    left, why = list(points), []
+    if len(points) > 1:
+        why.append(f"{len(points)} of them are beaten by no other in everything")
     for criterion in order:
         if len(left) == 1:
             break
@@ -121,7 +125,8 @@ def _exclusions(judged: Sequence[Judged]) -> Iterator[str]:
     for wish, names in counts.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         yield f"{wish} excludes {len(names)} of {len(judged)}: {shown}"
-    yield f"{sum(not one.violations for one in judged)} of {len(judged)} meet all wishes"
+    fit = sum(not one.violations for one in judged)
+    yield f"{fit} of {len(judged)} {'meets' if fit == 1 else 'meet'} all wishes"
 
 
 def _nearest(judged: Sequence[Judged]) -> Judged | None:
@@ -137,7 +142,7 @@ def _nearest(judged: Sequence[Judged]) -> Judged | None:
 
 def _shortfall(nearest: Judged) -> Iterator[str]:
     words = "; ".join(
-        f"{violation.found} where {violation.wish} was wished (off by {violation.by:.1%})"
+        f"{violation.found} where {violation.wish} was wished ({violation.off})"
         for violation in nearest.violations
     )
     yield f"nearest: {nearest.point.title}: {words}"

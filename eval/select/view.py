@@ -50,6 +50,6 @@ def _mark(one: Judged, found: Selection) -> str:
 
 def _off(one: Judged) -> list[str]:
     return [
-        violation.wish if violation.by is None else f"{violation.wish}: off by {violation.by:.1%}"
+        f"{violation.wish}: {violation.off}" if violation.off else violation.wish
         for violation in one.violations
     ]

@@ -11,6 +11,12 @@ from mixdq.configs.errors import EvaluationError
 from mixdq.eval.select.points import Point, known_metric
 from mixdq.eval.select.prefer import Prefer
 
+_TIMES = 9.0
+"""So many limits beyond a limit are told in times, less in percent."""
+
+_SHOWN = 0.05
+"""Percent that one decimal shows."""
+
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Wishes:
@@ -47,9 +53,19 @@ class Violation:
     found: str
     by: float | None
 
+    @property
+    def off(self) -> str:
+        """How far it is off: `off by 12.3%`, `off by 0.0012%`, `off by 126 times the limit`; or empty."""
+        if self.by is None:
+            return ""
+        if self.by >= _TIMES:
+            return f"off by {self.by:.0f} times the limit"
+        percent = 100 * self.by
+        return f"off by {percent:.1f}%" if percent >= _SHOWN else f"off by {percent:.2g}%"
+
 
 def parse_min_quality(texts: Sequence[str], points: Sequence[Point]) -> dict[str, float]:
-    """`SSIM (window 7)=0.95` or the beginning of a metric's name: `ssim=0.95`.
+    """`SSIM (window 7)=0.95` or the beginning of a metric's name: `psnr=30`.
 
     Raises:
         EvaluationError: another form, or a metric that no point has or that is ambiguous.
@@ -62,8 +78,8 @@ def parse_min_quality(texts: Sequence[str], points: Sequence[Point]) -> dict[str
         except ValueError:
             least = float("nan")
         if not name.strip() or least != least:
-            raise EvaluationError(f"--min-quality {text!r} is no limit; write METRIC=VALUE, as in SSIM=0.95")
-        found[known_metric(name.strip(), points)] = least
+            raise EvaluationError(f"--min-quality {text!r} is no limit; write METRIC=VALUE, as in PSNR=30")
+        found[known_metric(name.strip(), least, points)] = least
     return found
 
 
@@ -80,6 +96,20 @@ def check_targets(targets: Sequence[str], points: Sequence[Point]) -> None:
         )
 
 
+def check_resolutions(resolutions: Sequence[int], points: Sequence[Point]) -> None:
+    """Refuses a resolution that no point has.
+
+    Raises:
+        EvaluationError: says which there are.
+    """
+    there = sorted({point.resolution for point in points})
+    if unknown := [resolution for resolution in resolutions if resolution not in there]:
+        raise EvaluationError(
+            f"no cell was measured at {', '.join(map(str, unknown))} pixels; the grids have "
+            f"{', '.join(map(str, there))}"
+        )
+
+
 def violations(point: Point, wishes: Wishes) -> Iterator[Violation]:
     """The wishes that a point does not meet."""
     if wishes.targets and point.target not in wishes.targets:
@@ -89,10 +119,13 @@ def violations(point: Point, wishes: Wishes) -> Iterator[Violation]:
         yield Violation(f"{sizes} pixels", f"{point.resolution} pixels", None)
     if wishes.slo_ms is not None and point.p95_ms > wishes.slo_ms:
         over = point.p95_ms / wishes.slo_ms - 1
-        yield Violation(f"p95 at most {wishes.slo_ms:g} ms", f"{point.p95_ms:.1f} ms", over)
+        yield Violation(
+            f"p95 at most {wishes.slo_ms:g} ms", f"{_apart(point.p95_ms, wishes.slo_ms, 1, 'f')} ms", over
+        )
     if wishes.memory_mib is not None and point.peak_mib > wishes.memory_mib:
         over = point.peak_mib / wishes.memory_mib - 1
-        yield Violation(f"peak memory at most {wishes.memory_mib:g} MiB", f"{point.peak_mib:.1f} MiB", over)
+        found = _apart(point.peak_mib, wishes.memory_mib, 1, "f")
+        yield Violation(f"peak memory at most {wishes.memory_mib:g} MiB", f"{found} MiB", over)
     for metric, limit in wishes.min_quality.items():
         yield from _quality(point, metric, limit)
 
@@ -105,6 +138,12 @@ def _quality(point: Point, metric: str, limit: float) -> Iterator[Violation]:
     missing = limit - score.value if score.higher_is_better else score.value - limit
     if missing > 0:
         word = "at least" if score.higher_is_better else "at most"
-        yield Violation(
-            f"{metric} {word} {limit:g}", f"{score.value:.4g}", missing / abs(limit) if limit else None
-        )
+        by = missing / abs(limit) if limit else None
+        yield Violation(f"{metric} {word} {limit:g}", _apart(score.value, limit, 4, "g"), by)
+
+
+def _apart(value: float, limit: float, digits: int, kind: str) -> str:
+    """A value with so many digits that it is not written as the limit is."""
+    while float(text := f"{value:.{digits}{kind}}") == limit and value != limit:
+        digits += 1
+    return text

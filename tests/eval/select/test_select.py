@@ -101,6 +101,74 @@ def test_resolutions_and_back_ends_can_be_fixed(grid_file: Path, run: Run, tmp_p
     assert "no cell was measured on rtx:sm89; the grids have cpu" in error
 
 
+def test_a_resolution_that_no_cell_has_is_refused_with_those_that_there_are(
+    grid_file: Path, run: Run
+) -> None:
+    code, _, error = run("select", grid_file, "--resolution", 512)
+    assert code == 2
+    assert "no cell was measured at 512 pixels; the grids have 128, 256" in error
+
+
+def test_a_beginning_of_several_metrics_is_refused_with_the_words_to_write(
+    make_grid: MakeGrid, run: Run, tmp_path: Path
+) -> None:
+    table = make_grid(CELLS)
+    first = table.cells[0]
+    whole = replace(first.scores[0], metric="SSIM (whole picture)")
+    cells = (replace(first, scores=(whole, *first.scores)), *table.cells[1:])
+    replace(table, cells=cells).write(tmp_path / "grid.json")
+    code, _, error = run("select", tmp_path, "--min-quality", "ssim=0.95")
+    assert code == 2
+    assert "names several: SSIM (whole picture), SSIM (window 7)" in error
+    assert 'write --min-quality "SSIM (window 7)=0.95"' in error
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (("--slo-ms", 0.5), "40.0 ms where p95 at most 0.5 ms was wished (off by 79 times the limit)"),
+        (("--slo-ms", 39.999), "40.0 ms where p95 at most 39.999 ms was wished (off by 0.0025%)"),
+        (
+            ("--min-quality", "emoji=0.700001"),
+            "0.7 where emoji alignment at least 0.700001 was wished (off by 0.00014%)",
+        ),
+    ],
+)
+def test_what_rounding_would_hide_and_what_percent_can_t_tell_is_said(
+    grid_file: Path, run: Run, wish: tuple[object, ...], words: str
+) -> None:
+    assert words in run("select", grid_file, *wish)[1]
+
+
+def test_a_figure_that_misses_its_limit_is_not_written_as_the_limit_is(
+    make_grid: MakeGrid, run: Run, tmp_path: Path
+) -> None:
+    make_grid({("full", 128): (50.004, 140, 0.979996, None)}).write(tmp_path / "grid.json")
+    _, output, _ = run("select", tmp_path, "--min-quality", "ssim=0.98", "--slo-ms", 50)
+    assert "50.004 ms where p95 at most 50 ms was wished (off by 0.008%)" in output
+    assert "0.979996 where SSIM (window 7) at least 0.98 was wished (off by 0.00041%)" in output
+
+
+def test_a_single_point_that_is_left_is_not_said_to_be_beaten_by_no_other(grid_file: Path, run: Run) -> None:
+    _, output, _ = run("select", grid_file, "--slo-ms", 40)
+    assert "1 of 6 meets all wishes" in output
+    assert "beaten by no other in everything" not in output
+    assert "chosen: w8a8 at 128" in output
+
+
+def test_other_processes_that_ran_beside_are_said(make_grid: MakeGrid, run: Run, tmp_path: Path) -> None:
+    table = make_grid(CELLS)
+    assert "other processes" not in " ".join(run("select", _written(table, tmp_path))[1:])
+    crowded = replace(table, cells=tuple(replace(cell, others_busy=1.5) for cell in table.cells))
+    _, output, _ = run("select", _written(crowded, tmp_path))
+    assert "other processes took 1.5 processors while times were measured" in output
+
+
+def _written(table: GridTable, folder: Path) -> Path:
+    table.write(folder / "grid.json")
+    return folder
+
+
 def test_without_scores_it_says_that_quality_counts_for_nothing(
     make_grid: MakeGrid, run: Run, tmp_path: Path
 ) -> None:
@@ -119,7 +187,7 @@ def test_a_metric_that_was_not_measured_or_a_limit_that_is_none_is_refused(grid_
     for text in ("ssim", "ssim=much", "=3", "ssim=nan"):
         code, _, error = run("select", grid_file, "--min-quality", text)
         assert code == 2
-        assert "write METRIC=VALUE" in error
+        assert "write METRIC=VALUE, as in PSNR=30" in error
 
 
 def test_grids_of_other_machines_or_pictures_are_not_chosen_from_together(make_grid: MakeGrid) -> None:
