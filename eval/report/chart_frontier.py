@@ -60,7 +60,8 @@ def frontier_chart(
     marks = [Series((_point(one, is_named=one in named),), one.style) for one in candidates]
     direction = "↑" if more_is_better else "↓"
     text = f"not beaten: {', '.join(one.name for one in best)}"
-    return plane(title, [line, *marks], Axis(cost, zero=True), Axis(f"{worth} {direction}"), text)
+    up = Axis(f"{worth} {direction}", ceiling=1.0 if worth.startswith("SSIM") else None)
+    return plane(title, [line, *marks], Axis(cost, zero=True), up, text)
 
 
 def _point(one: Candidate, *, is_named: bool) -> Point:

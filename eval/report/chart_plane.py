@@ -52,6 +52,8 @@ class Axis:
     zero: bool = False
     limit: float | None = None
     """A line across the chart, such as an objective."""
+    ceiling: float | None = None
+    """A round figure that none can be above."""
 
 
 def plane(title: str, series: Sequence[Series], x: Axis, y: Axis, text: str = "") -> Chart:
@@ -73,7 +75,7 @@ def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Sca
     reach = [*values, *([] if axis.limit is None else [axis.limit])]
     if axis.is_log:
         return logarithmic(reach, start, end)
-    return linear(reach, start, end, zero=axis.zero)
+    return linear(reach, start, end, zero=axis.zero, ceiling=axis.ceiling)
 
 
 def _frame(across: Scale, up: Scale, x: Axis, y: Axis, right: float) -> Iterator[Shape]:

@@ -40,7 +40,15 @@ class Scale:
         return self.start + (figure - low) / (high - low) * (self.end - self.start)
 
 
-def linear(values: Sequence[float], start: float, end: float, *, zero: bool, most: int = 5) -> Scale:
+def linear(
+    values: Sequence[float],
+    start: float,
+    end: float,
+    *,
+    zero: bool,
+    most: int = 5,
+    ceiling: float | None = None,
+) -> Scale:
     """An axis of equal steps over all values.
 
     Args:
@@ -49,6 +57,7 @@ def linear(values: Sequence[float], start: float, end: float, *, zero: bool, mos
         end: pixels of the highest.
         zero: whether it has to begin at 0, as lengths of bars must.
         most: ticks, about.
+        ceiling: a round figure that none can be above, where there is one.
     """
     low, high = min(values), max(values)
     if zero:
@@ -59,6 +68,8 @@ def linear(values: Sequence[float], start: float, end: float, *, zero: bool, mos
     step = _round_step((high - low) / most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * place for place in range(first, last + 1))
+    if ceiling is not None:
+        ticks = tuple(tick for tick in ticks if tick <= ceiling + 1e-9)
     return Scale(ticks[0], ticks[-1], start, end, ticks)
 
 

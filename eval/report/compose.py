@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mixdq.eval.report.results import Results
 from mixdq.eval.report.section_agreement import agreement_section
@@ -17,7 +17,7 @@ from mixdq.eval.report.section_sensitivity import sensitivity_section
 from mixdq.eval.report.section_serving import serving_section
 from mixdq.eval.report.section_speed import latency_section, memory_section
 from mixdq.eval.report.section_tradeoffs import tradeoffs_section
-from mixdq.eval.report.view import Page, Section
+from mixdq.eval.report.view import ClaimList, Fact, Page, Section
 from mixdq.eval.report.words import counted, listed
 
 
@@ -77,7 +77,7 @@ def make_page(results: Results) -> Page:
     models = _models(results)
     return Page(
         title=f"{listed(models)}: results" if models else "Results",
-        facts=tuple(_facts(results)),
+        facts=tuple(_facts(results, sections)),
         sections=sections,
         machines=tuple((origin.letter, origin.in_words) for origin in results.origins),
     )
@@ -96,9 +96,14 @@ def _models(results: Results) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _facts(results: Results) -> Iterator[tuple[str, str]]:
+def _facts(results: Results, sections: Sequence[Section]) -> Iterator[Fact]:
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, ClaimList):
+                words = ", ".join(f"{count} {state}" for state, count in block.counts if count)
+                yield Fact("Claims", words, section.key)
     counts: dict[str, int] = {}
     for kind, _ in results.found.documents():
         counts[kind] = counts.get(kind, 0) + 1
     kinds = (f"{KINDS[kind]} ×\u2009{count}" if count > 1 else KINDS[kind] for kind, count in counts.items())
-    yield "Made from", f"{counted(sum(counts.values()), 'document')}: {', '.join(kinds)}"
+    yield Fact("Made from", f"{counted(sum(counts.values()), 'document')}: {', '.join(kinds)}")

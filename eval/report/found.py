@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _NAMED = 3
 """At most so many broken documents are named in one error."""
 
+_OF_THEIR_FOLDERS = {"bundles", "compilations", "plans", "image_sets", "latencies", "replays", "gpu_trials"}
+"""Kinds that speak of the files beside them, or that these change: equal ones in two folders are two."""
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -53,12 +56,14 @@ class Document(Generic[T_co]):
         name: its path below what was given, with that folder's own name: `mixdq/bundle.json`.
         sha256: of the file.
         content: what it says.
+        copies: the names of equal files elsewhere.
     """
 
     path: Path
     name: str
     sha256: str
     content: T_co
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ def find_results(paths: Sequence[Path]) -> Found:
     """Reads every known document of folders and the folders below them.
 
     Files of no known kind are let be; a file that is given by itself must be of one. A file that is met
-    twice counts once.
+    twice counts once, and so do equal files, unless they speak of what lies beside them.
 
     Args:
         paths: folders, or single documents.
@@ -144,7 +149,7 @@ def find_results(paths: Sequence[Path]) -> Found:
         try:
             kind = kind_of(candidate.path)
             if kind is not None:
-                found.setdefault(kind.attribute, []).append(_document(candidate, kind))
+                _add(found.setdefault(kind.attribute, []), candidate, kind)
             elif candidate.is_given:
                 raise EvaluationError(f"{candidate.path} is no document that a report could show")
         except MixdqError as error:
@@ -164,5 +169,11 @@ def find_results(paths: Sequence[Path]) -> Found:
     return Found(**{attribute: tuple(documents) for attribute, documents in found.items()})
 
 
-def _document(candidate: Candidate, kind: Kind) -> Document[Any]:
-    return Document(candidate.path, candidate.name, sha256_of_file(candidate.path), kind.read(candidate.path))
+def _add(known: list[Document[Any]], candidate: Candidate, kind: Kind) -> None:
+    digest = sha256_of_file(candidate.path)
+    if kind.attribute not in _OF_THEIR_FOLDERS:
+        for place, one in enumerate(known):
+            if one.sha256 == digest:
+                known[place] = replace(one, copies=(*one.copies, candidate.name))
+                return
+    known.append(Document(candidate.path, candidate.name, digest, kind.read(candidate.path)))

@@ -47,7 +47,7 @@ def to_json(page: Page, command: str) -> str:
         "title": page.title,
         "command": command,
         "mixdq": version("mixdq"),
-        "facts": dict(page.facts),
+        "facts": {fact.name: fact.words for fact in page.facts},
         "machines": dict(page.machines),
         "sections": [_plain(section) for section in page.sections],
     }

@@ -41,7 +41,7 @@ def _blocks(results: Results, document: Document[Ablation], key: str) -> Iterato
     ablation = document.content
     metrics = _metrics(ablation)
     yield _rows(results, document, metrics, key)
-    charts = [_by_size(ablation, metric) for metric in metrics[:3] if _scored(ablation, metric)]
+    charts = [_by_size(ablation, metric) for metric in metrics[:3] if _is_drawn(ablation, metric)]
     if charts:
         yield Figure(
             "Quality against the size of the packed weights; the dotted line joins the rows that no other "
@@ -74,6 +74,11 @@ def _scored(ablation: Ablation, metric: str) -> list[tuple[AblationRow, Score]]:
         for row, score in pairs
         if score is not None and not (row is ablation.rows[0] and metric.startswith(_LIKENESS))
     ]
+
+
+def _is_drawn(ablation: Ablation, metric: str) -> bool:
+    """Whether there are two quantized rows to compare."""
+    return sum(row is not ablation.rows[0] for row, _ in _scored(ablation, metric)) > 1
 
 
 def _rows(results: Results, document: Document[Ablation], metrics: list[str], key: str) -> Table:

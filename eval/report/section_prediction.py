@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mixdq.eval.prediction.drawing import NOISE, OBJECTIVE
 from mixdq.eval.prediction.report import PredictionReport
 from mixdq.eval.report.chart_plane import Axis, Point, Series, plane
 from mixdq.eval.report.chart_shapes import Chart, series_style
@@ -11,10 +12,18 @@ from mixdq.eval.report.found import Document
 from mixdq.eval.report.results import Results
 from mixdq.eval.report.view import Block, Figure, Heading, Section, Table
 from mixdq.eval.report.words import cells, counted, fixed, significant
-from mixdq.export.judgement import FIELDS, Measure
+from mixdq.export.judgement import Measure
 
 _DRAWN = 3
 """Predictors that have a chart."""
+_PREDICTORS = {OBJECTIVE: "objective (summed shares)", NOISE: "SQNR if errors added up, dB"}
+_MEASURES = {
+    Measure.SQNR: "SQNR dB",
+    Measure.X0_SQNR: "SQNR of x0, dB",
+    Measure.PSNR: "PSNR dB",
+    Measure.SSIM: "SSIM",
+    Measure.WINDOWED_SSIM: "SSIM (windowed)",
+}
 
 
 def prediction_section(results: Results) -> Section:
@@ -43,9 +52,9 @@ def _blocks(document: Document[PredictionReport], key: str) -> Iterator[Block]:
     yield Table(
         key=key,
         caption="Spearman's rank correlation of each predictor with what was measured, over all plans",
-        heads=("predictor", *(FIELDS[measure] for measure in Measure)),
+        heads=("predictor", *_MEASURES.values()),
         rows=tuple(
-            cells(predictor, *(_rho(report, predictor, measure) for measure in Measure))
+            cells(_words(predictor), *(_rho(report, predictor, measure) for measure in _MEASURES))
             for predictor in predictors
         ),
     )
@@ -80,7 +89,7 @@ def _drawn(report: PredictionReport, predictors: list[str]) -> list[str]:
 
 def _chart(report: PredictionReport, predictor: str, kinds: list[str]) -> Chart:
     found = report.overall(predictor, Measure.PSNR)
-    rho = "" if found is None or found.rho is None else f", ρ = {fixed(found.rho, 2)}"
+    rho = "" if found is None or found.rho is None else f", ρ = {fixed(found.rho, 3)}"
     series = []
     for place, kind in enumerate(kinds):
         plans = [plan for plan in report.plans if plan.kind == kind and predictor in plan.expected]
@@ -90,7 +99,16 @@ def _chart(report: PredictionReport, predictor: str, kinds: list[str]) -> Chart:
         )
         if points:
             series.append(Series(points, series_style(place)))
-    return plane(f"{predictor}{rho}", series, Axis(predictor), Axis("PSNR dB"))
+    words = _words(predictor)
+    return plane(f"{words.removesuffix(', dB')}{rho}", series, Axis(words), Axis("PSNR dB"))
+
+
+def _words(predictor: str) -> str:
+    """A predictor for people; of a programme, `content.weight`, what it adds up."""
+    if predictor in _PREDICTORS:
+        return _PREDICTORS[predictor]
+    group, _, operand = predictor.partition(".")
+    return f"objective of {group} layers' {operand}s" if operand else predictor
 
 
 def _rho(report: PredictionReport, predictor: str, measure: Measure) -> str:

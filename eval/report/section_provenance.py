@@ -55,7 +55,7 @@ def _blocks(results: Results) -> Iterator[Block]:
         heads=("file", "kind", "machine", "SHA-256"),
         rows=tuple(
             cells(
-                Cell(document.name, code=True),
+                Cell(", ".join([document.name, *document.copies]), code=True),
                 KINDS[kind],
                 results.origins.letter(document) or "–",
                 Cell(document.sha256, code=True),

@@ -175,17 +175,32 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """What stands at the top of the page.
+
+    Attributes:
+        name: what it is about.
+        words: what it says.
+        section: the key of the section that says more; empty for none.
+    """
+
+    name: str
+    words: str
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The whole report.
 
     Attributes:
         title: its heading.
-        facts: what it is of, as pairs of a name and words.
+        facts: what it is of, and the verdict.
         sections: in their order.
         machines: letter and words of each machine.
     """
 
     title: str
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
     machines: tuple[tuple[str, str], ...] = field(default=())

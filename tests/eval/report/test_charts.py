@@ -34,6 +34,14 @@ def test_figures_that_are_all_alike_have_an_axis_too() -> None:
             assert scale.low < scale.high
 
 
+def test_an_axis_ends_where_figures_must() -> None:
+    same = [0.93, 0.93]
+    assert linear(same, 0.0, 1.0, zero=False).high > 1.0
+    assert linear(same, 0.0, 1.0, zero=False, ceiling=1.0).ticks[-1] == pytest.approx(1.0)
+    chart = frontier_chart("", candidates((1, 0.93), (2, 0.93)), "ms", "SSIM", more_is_better=True)
+    assert max(float(label.text) for label in labels(chart, "tick") if label.anchor == "end") == 1.0
+
+
 def test_neighbouring_ticks_are_told_apart() -> None:
     scale = linear([114.5, 115.1], 0.0, 1.0, zero=False)
     words = [scale.words(tick) for tick in scale.ticks]

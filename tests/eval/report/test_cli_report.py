@@ -40,6 +40,12 @@ def test_the_results_that_ship_make_a_page(tmp_path: Path, capsys: pytest.Captur
     text = out.read_text(encoding="utf-8")
     for name in ("fig6", "fig7"):
         assert f"results/{name}/memory.json" in text
+    assert "results/claims/prediction.json, results/fig8/prediction.json" in text
+    assert "SQNR if errors added up, ρ = 0.995" in text
+    assert "added_noise_db" not in text
+    # One of the two ablations has a single quantized row, which makes no chart.
+    ablations = text[text.index('<section id="ablation"') : text.index('<section id="prediction"')]
+    assert ablations.count("<h4>PSNR dB") == 1
 
 
 def test_an_empty_folder_is_one_line_and_exit_code_2(

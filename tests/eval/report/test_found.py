@@ -83,6 +83,18 @@ def test_a_file_that_is_met_twice_counts_once() -> None:
     assert len(found.plans) == 5
 
 
+def test_equal_files_count_once_unless_they_speak_of_what_lies_beside_them(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        MemoryTable((), {"processor": "one"}, {}).write(tmp_path / folder / "memory.json")
+        shutil.copy(SHIPPED / "plans/w8a8.yaml", tmp_path / folder / "plan.yaml")
+    found = find_results([tmp_path])
+    (memory,) = found.memories
+    assert memory.name == f"{tmp_path.name}/a/memory.json"
+    assert memory.copies == (f"{tmp_path.name}/b/memory.json",)
+    assert len(found.plans) == 2
+
+
 def test_unknown_files_hidden_ones_and_the_parts_of_bundles_are_let_be(tmp_path: Path) -> None:
     shutil.copy(SHIPPED / "plans/w8a8.yaml", tmp_path / "plan.yaml")
     (tmp_path / "notes.json").write_text("[]")

@@ -124,6 +124,14 @@ def test_full_precision_is_the_first_column_of_the_samples(made: tuple[Checked, 
     assert heads == ["full", "mixdq", "naive"]
 
 
+def test_the_verdict_stands_at_the_top_and_leads_to_the_claims(made: tuple[Checked, str]) -> None:
+    _, text = made
+    found = re.search(r'<dt>Claims</dt><dd><a href="#claims">(.*?)</a>', text)
+    assert found is not None
+    assert sum(map(int, re.findall("[0-9]+", found[1]))) == 100
+    assert " unmet, " in found[1]
+
+
 def test_what_prompts_say_is_text_and_no_markup(made: tuple[Checked, str]) -> None:
     page, text = made
     assert "a cat & a <b>dog</b>" in page.text
