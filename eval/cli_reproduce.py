@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from mixdq.configs.console import stdout_console
+from mixdq.configs.errors import EXIT_BAD_INPUT
 from mixdq.eval.reproduce.recipe import RecipeName, read_recipe
 from mixdq.eval.speed.choices import Device
 
@@ -133,6 +134,7 @@ def reproduce(
     # What compiles and draws takes seconds to import: not for --help.
     from mixdq.eval.quality.bootstrap import Bootstrap
     from mixdq.eval.quality.request import Weights
+    from mixdq.eval.reproduce.needs import NeedsError
     from mixdq.eval.reproduce.reproduce import reproduce as make
     from mixdq.eval.reproduce.request import Load, Request
 
@@ -160,8 +162,13 @@ def reproduce(
         load=Load(requests, objective_ms, tuple(shlex.split(serve)), seed),
         command=shlex.join(["mixdq-eval", *sys.argv[1:]]),
     )
-    with _phases() as (console, watch):
-        found = make(read_recipe(recipe), request, console, watch, lambda line: print(line, flush=True))
+    try:
+        with _phases() as (console, watch):
+            found = make(read_recipe(recipe), request, console, watch, lambda line: print(line, flush=True))
+    except NeedsError as error:
+        # Every other error is one line; this is a list.
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_BAD_INPUT) from error
     results = stdout_console()
     for line in found.findings:
         results.print(line, highlight=False, soft_wrap=True)

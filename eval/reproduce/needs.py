@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mixdq.configs.errors import EvaluationError, MixdqError
 from mixdq.configs.gpu import find_gpu
@@ -12,6 +12,7 @@ from mixdq.eval.ablation.cases import CASES, Step
 from mixdq.eval.quality import inception
 from mixdq.eval.reproduce.recipe import Measure, Recipe, RecipeName
 from mixdq.eval.reproduce.request import Request
+from mixdq.eval.reproduce.result import titled
 from mixdq.eval.scorers import clip_file, image_reward
 from mixdq.export.source import SourceModel, open_source
 
@@ -21,13 +22,19 @@ _CAPTIONS = (
     "its prompts are taken in the order of the annotations"
 )
 _PHOTOGRAPHS = "the folder val2014, of val2014.zip (6 GB) at https://cocodataset.org/#download"
+_GO_WITHOUT = "\nor --partial to go without photographs and scorers, whose columns stay empty"
+_EMOJI_REFERENCE = "give a folder of pictures, or leave it out: FID is then against full precision's"
+
+
+class NeedsError(EvaluationError):
+    """What is missing before a recipe can begin, a line each."""
 
 
 def check_needs(recipe: Recipe, request: Request) -> SourceModel:
     """Opens the model, and refuses to begin while anything is missing.
 
     Raises:
-        EvaluationError: all that is missing, with where to get each.
+        NeedsError: all that is missing, with where to get each.
     """
     missing, source = [], None
     try:
@@ -35,12 +42,14 @@ def check_needs(recipe: Recipe, request: Request) -> SourceModel:
         source = open_source(ModelChoice(request.model, weights=weights))
     except MixdqError as error:
         missing.append(f"the model: {error}")
-    missing += [f"{what}: {how}" for what, how in _missing_files(recipe, request)]
+    missing += [titled(what, how) for what, how in _missing_files(recipe, request)]
     if request.device == "cuda" and find_gpu() is None:
         missing.append("a GPU: this machine's driver shows none; leave out --device cuda")
     if missing or source is None:
-        places = "; ".join(f"({place}) {words}" for place, words in enumerate(missing, start=1))
-        raise EvaluationError(f"{request.recipe} of {request.model} can't begin, missing are: {places}")
+        raise NeedsError(
+            f"{request.recipe} of {request.model} can't begin, missing {_listed(missing)}"
+            + (_GO_WITHOUT if _can_go_without(recipe, request) else "")
+        )
     return source
 
 
@@ -55,6 +64,14 @@ def absent_scorers(request: Request) -> Iterator[tuple[str, str]]:
             yield what, f"{how}; give {option}"
 
 
+def _listed(missing: Sequence[str]) -> str:
+    """One thing on the line that names it, more of them on a line each."""
+    lines = [" ".join(words.split()) for words in missing]
+    if len(lines) == 1:
+        return f"is {lines[0]}"
+    return "are:" + "".join(f"\n  ({place}) {words}" for place, words in enumerate(lines, start=1))
+
+
 def _missing_files(recipe: Recipe, request: Request) -> Iterator[tuple[str, str]]:
     given = {
         "--prompts": request.prompts,
@@ -65,7 +82,9 @@ def _missing_files(recipe: Recipe, request: Request) -> Iterator[tuple[str, str]
         **{f"--sensitivity {path.name}": path for path in request.sensitivity},
     }
     yield from (
-        (option, f"there is no {path}") for option, path in given.items() if path and not path.exists()
+        (option, f"there is no {path}; {_instead(option, request)}")
+        for option, path in given.items()
+        if path and not path.exists()
     )
     if (
         _is_searched(recipe, request)
@@ -77,15 +96,35 @@ def _missing_files(recipe: Recipe, request: Request) -> Iterator[tuple[str, str]
             f"none ship for {request.model}; measure them with `mixdq-compile sensitivity {request.model}`, "
             "or give the YAML files that MixDQ released, with --sensitivity",
         )
-    if Measure.QUALITY not in recipe.measures or request.on_emoji or request.on_trial:
+    if not _wants_pictures(recipe, request):
         return
     if request.prompts is None:
         yield "prompts", f"{_CAPTIONS}; give --prompts FILE"
-    if request.partial:
-        return
+    if not request.partial:
+        yield from _optional(request)
+
+
+def _instead(option: str, request: Request) -> str:
+    """What to do about a file that isn't there."""
+    if option != "--reference":
+        return "give the path of one that is"
+    return _EMOJI_REFERENCE if request.on_emoji else f"give a folder of photographs: {_PHOTOGRAPHS}"
+
+
+def _optional(request: Request) -> Iterator[tuple[str, str]]:
+    """What `--partial` goes without."""
     if request.reference is None:
-        yield "photographs", f"{_PHOTOGRAPHS}; give --reference FOLDER, or --partial to go without"
-    yield from ((what, f"{how}, or --partial to go without") for what, how in absent_scorers(request))
+        yield "photographs", f"{_PHOTOGRAPHS}; give --reference FOLDER"
+    yield from absent_scorers(request)
+
+
+def _can_go_without(recipe: Recipe, request: Request) -> bool:
+    return _wants_pictures(recipe, request) and not request.partial and any(_optional(request))
+
+
+def _wants_pictures(recipe: Recipe, request: Request) -> bool:
+    """Whether the user brings what pictures are drawn of and scored by."""
+    return Measure.QUALITY in recipe.measures and not (request.on_emoji or request.on_trial)
 
 
 def _is_searched(recipe: Recipe, request: Request) -> bool:

@@ -14,6 +14,7 @@ from mixdq.configs.documents import STRICT, read_json, to_json
 from mixdq.configs.errors import EvaluationError
 from mixdq.configs.files import write_text
 from mixdq.eval.ablation.report import Comparison
+from mixdq.eval.report.origins import Origin
 from mixdq.eval.reproduce.columns import Column
 
 _NOTHING = "–"
@@ -115,6 +116,11 @@ class Reproduction:
         return any(column.key in row.ours or column.key in row.paper for row in self.rows)
 
 
+def titled(what: str, words: str) -> str:
+    """`what: words`, or the words alone where they begin with it."""
+    return words if words.startswith(what) else f"{what}: {words}"
+
+
 def _csv(found: Reproduction) -> str:
     out = io.StringIO()
     ours = [column.key for column in found.columns]
@@ -131,7 +137,7 @@ def _csv(found: Reproduction) -> str:
 def _markdown(found: Reproduction) -> Iterator[str]:
     yield from (f"# {found.title}", "", f"After {found.cites}.", "", f"    {found.command}", "")
     yield ", ".join(f"{name}: {_brief(text)}" for name, text in found.settings.items()) + "."
-    machine = ", ".join(found.machine.values())
+    machine = Origin("", found.machine, {}).in_words  # as the report page has it
     yield f"{machine}. {', '.join(f'{name} {text}' for name, text in found.versions.items())}."
     yield ""
     source = any(row.paper for row in found.rows)
@@ -152,7 +158,7 @@ def _markdown(found: Reproduction) -> Iterator[str]:
         ("Found", found.findings),
         ("How the rows came to be", [f"{row.label}: {row.note}" for row in found.rows if row.note]),
         ("To know", found.remarks),
-        ("Not measured here", [f"{what}: {why}" for what, why in found.not_measured.items()]),
+        ("Not measured here", [titled(what, why) for what, why in found.not_measured.items()]),
     ):
         if lines:
             yield from ("", f"## {heading}", *(f"- {line}" for line in lines))

@@ -30,12 +30,14 @@ def test_all_that_is_missing_is_said_at_once_with_where_to_get_it(make_request: 
         "(2) sensitivities: none ship for sdxl-turbo",
         "(3) prompts: captions_val2014.json, of annotations_trainval2014.zip at https://cocodataset.org",
         "(4) photographs: the folder val2014",
-        "(5) FID: ",
-        "inception-2015-12-05.pt",
-        "(6) CLIP: ",
-        "(7) ImageReward: ",
+        "(5) FID and KID with Inception need inception-2015-12-05.pt",
+        "(6) CLIP score needs ",
+        "(7) ImageReward needs ",
     ):
         assert expected in words
+    assert [line[:5] for line in words.splitlines()[1:-1]] == [f"  ({place})" for place in range(1, 8)]
+    assert words.count("--partial") == 1
+    assert words.splitlines()[-1].startswith("or --partial to go without")
 
 
 def test_without_photographs_and_scorers_a_part_can_be_made(
@@ -50,9 +52,8 @@ def test_without_photographs_and_scorers_a_part_can_be_made(
         partial=True,
     )
     words = _refusal(request)
-    assert words.count("(1)") == 1
-    assert "(2)" not in words
-    assert "(1) sensitivities" in words
+    assert "can't begin, missing is sensitivities: none ship" in words
+    assert "\n" not in words
 
 
 def test_files_that_were_named_and_are_not_there_are_missing_too(
@@ -63,8 +64,10 @@ def test_files_that_were_named_and_are_not_there_are_missing_too(
         prompts=nowhere, reference=nowhere, scorers=Weights(clip=nowhere), sensitivity=(nowhere,)
     )
     words = _refusal(request)
-    for option in ("--prompts", "--reference", "--clip", "--sensitivity nowhere"):
-        assert f"{option}: there is no {nowhere}" in words
+    for option in ("--prompts", "--clip", "--sensitivity nowhere"):
+        assert f"{option}: there is no {nowhere}; give the path of one that is" in words
+    assert f"--reference: there is no {nowhere}; give a folder of pictures, or leave it out" in words
+    assert "--partial" not in words
 
 
 def test_emoji_turbo_needs_nothing(make_request: MakeRequest) -> None:
@@ -75,5 +78,4 @@ def test_emoji_turbo_needs_nothing(make_request: MakeRequest) -> None:
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU")
 def test_the_unet_alone_needs_no_weights_but_a_gpu(make_request: MakeRequest) -> None:
     words = _refusal(make_request(model="sdxl-turbo", recipe=RecipeName.FIG7, device="cuda"))
-    assert "(1) a GPU: " in words
-    assert "(2)" not in words
+    assert "missing is a GPU: " in words

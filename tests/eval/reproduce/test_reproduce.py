@@ -198,6 +198,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
+def test_what_is_missing_is_a_list_and_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    usual = ("reproduce", "table2", "emoji-turbo", "--out", str(tmp_path / "out"))
+    with pytest.raises(SystemExit) as ended:
+        run_app(app, [*usual, "--prompts", "nowhere.txt", "--clip", "nowhere"])
+    first, *others = capfd.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert first == "error: table2 of emoji-turbo can't begin, missing are:"
+    assert [line[:18] for line in others] == ["  (1) --prompts: t", "  (2) --clip: ther"]
+
+
 @pytest.mark.parametrize(("precision", "reduction"), [("FP16", 1), ("W4A16", 1), ("W8A8", 4), ("W4A8", 8)])
 def test_work_is_counted_as_the_paper_counts_it(precision: str, reduction: float) -> None:
     table = _layers()

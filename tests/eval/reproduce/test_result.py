@@ -32,10 +32,16 @@ def _found(recipe: str = "table9") -> Reproduction:
         rows=ROWS,
         findings=("it holds",),
         remarks=(),
-        not_measured={"CLIP": "no weights"},
+        not_measured={"CLIP": "no weights", "FID": "FID needs weights"},
         plots=("nine.png",),
         command="mixdq-eval reproduce table9",
-        machine={"processor": "a processor"},
+        machine={
+            "processor": "a processor",
+            "cores": "2",
+            "gpu": "none",
+            "system": "Linux",
+            "python": "3",
+        },
         versions={"mixdq": "1"},
     )
 
@@ -49,6 +55,8 @@ def test_the_source_s_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert "| naive | FP16 | × 6.06 | × 10.0 | yes |" in text
     assert "- PTQD: is not implemented" in text
     assert "- CLIP: no weights" in text
+    assert "- FID needs weights" in text
+    assert "a processor, 2 cores, no GPU, Linux, Python 3. mixdq 1." in text
     assert "![nine.png](nine.png)" in text
 
 
