@@ -35,7 +35,8 @@ def tradeoffs_section(results: Results) -> Section:
             blocks.append(
                 Figure(
                     f"{count_of(document.content):,} pictures each. The dotted line joins the configurations "
-                    "that no other beats in both; full precision is not on the charts of likeness to itself.",
+                    "that no other beats in both; full precision is not on the charts of likeness to itself. "
+                    "Of what was measured more than once the first document's figure is drawn.",
                     tuple(charts),
                 )
             )
@@ -68,7 +69,7 @@ def _chosen(table: QualityTable) -> Sequence[str]:
 def _times(results: Results, origin: Origin) -> _Cost:
     return {
         (row.plan_digest or "", row.resolution, row.steps): row.median_us / row.batch / 1e3
-        for document in measured_latencies(results)
+        for document in reversed(measured_latencies(results))
         if results.origins.letter(document) == origin.letter
         for row in document.content.rows
         if row.name == WHOLE and row.batch == 1
@@ -78,7 +79,7 @@ def _times(results: Results, origin: Origin) -> _Cost:
 def _peaks(results: Results, origin: Origin) -> _Cost:
     return {
         (row.plan_digest or "", row.resolution, row.steps): row.peak_mib
-        for document in results.found.memories
+        for document in reversed(results.found.memories)
         if results.origins.letter(document) == origin.letter
         for row in document.content.rows
         if row.batch == 1

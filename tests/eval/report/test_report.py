@@ -220,7 +220,7 @@ def test_other_versions_on_one_machine_stand_apart_and_are_named(results: Path) 
 def test_what_was_measured_again_has_a_table_of_its_own(results: Path) -> None:
     latency(factor=3.0).write(results / "again/latency.json")
     memory(factor=3.0).write(results / "again/memory.json")
-    latency().write(results / "copied/latency.json")
+    latency().write(results / "a copy/latency.json")
     page, text = report(results)
     for key, first, second in (("latency", "40.0", "120.0"), ("memory", "60.0", "180.0")):
         part = section(text, key)
@@ -230,6 +230,8 @@ def test_what_was_measured_again_has_a_table_of_its_own(results: Path) -> None:
         assert [f"results/{key}.json" in head for head in heads] == [True, False]
         assert heads[1] == f"results/again/{key}.json"
     assert len(page.ids) == len(set(page.ids))
+    hints = re.findall("<title>mixdq: ([0-9]+), 30</title>", section(text, "trade-offs"))
+    assert set(hints) == {"40", "60"}
 
 
 def test_configurations_of_one_model_are_called_by_what_tells_them_apart() -> None:
