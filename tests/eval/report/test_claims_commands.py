@@ -11,6 +11,7 @@ import pytest
 import typer
 import typer.main
 from typer.exceptions import TyperException
+from typer.testing import CliRunner
 
 from mixdq.compiler.cli import app as compile_app
 from mixdq.configs.claim import named_commands, named_tests, read_claims
@@ -81,3 +82,16 @@ def test_files_that_commands_name_are_in_the_repository() -> None:
     }
     assert named
     assert [word for word in sorted(named) if not (ROOT / word).exists()] == []
+
+
+def test_the_committed_page_is_what_the_committed_results_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    page = tmp_path / "claims.md"
+    command = ["claims", "docs/results", "docs/performance", "--out", str(page)]
+    assert CliRunner().invoke(eval_app, command).exit_code == 0
+    said = page.read_text(encoding="utf-8").replace(str(page), "docs/claims.md")
+    assert said == (ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), (
+        "make docs/claims.md again: mixdq-eval claims docs/results docs/performance --out docs/claims.md"
+    )
