@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdq.configs.errors import BundleError
-
-CHANNELS_LAST = "mixdq.channels_last"
-"""Key of a file's metadata: the names of the `[N, C, R, S]` tensors that it holds as `[N, R, S, C]`."""
-
-SCRATCH = "mixdq.scratch"
-"""Another key: bytes of the GPU's memory that each package takes to compute, by its file's name."""
+from mixdq.configs.package_constants import CHANNELS_LAST, SCRATCH
 
 _LENGTH_BYTES = 8
 _TYPES = {

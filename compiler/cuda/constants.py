@@ -11,12 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mixdq.configs.files import writing
-
-CHANNELS_LAST = "mixdq.channels_last"
-"""Key of the file's metadata: the names of the `[N, C, R, S]` tensors that are stored as `[N, R, S, C]`."""
-
-SCRATCH = "mixdq.scratch"
-"""Another key: bytes of the GPU's memory that each package takes to compute, by its file's name."""
+from mixdq.configs.package_constants import CHANNELS_LAST, SCRATCH
 
 
 def write_constants(

@@ -14,6 +14,7 @@ from mixdq.configs.grid_table import CellState
 from mixdq.configs.latency_table import STAGES, LatencyRow
 from mixdq.configs.memory_table import MemoryRow
 from mixdq.eval.grid.cell_run import Missed, Turn
+from mixdq.eval.speed.latency_row import latency_row
 from mixdq.eval.speed.subject import Case
 from mixdq.eval.timing import Spread
 
@@ -61,35 +62,12 @@ class CellRecord:
 
 def time_rows(case: Case, turns: tuple[Turn, ...], run_digest: str) -> tuple[LatencyRow, ...]:
     """The spread of every stage over all pictures of all turns."""
-    label, rows = case.subject.label, []
+    rows = []
     for name in STAGES:
         spread = Spread.of([value for turn in turns for value in turn.stages[name]])
         medians = [median(turn.stages[name]) for turn in turns]
-        rows.append(
-            LatencyRow(
-                name=name,
-                kind="stage",
-                precision=label.precision,
-                plan_digest=label.plan_digest,
-                target=label.target,
-                device=label.device,
-                resolution=case.resolution,
-                batch=case.batch,
-                median_us=round(spread.median, 2),
-                lower_quartile_us=round(spread.lower_quartile, 2),
-                upper_quartile_us=round(spread.upper_quartile, 2),
-                p95_us=round(spread.p95, 2),
-                runs=spread.count,
-                processes=len(turns),
-                lowest_process_us=round(min(medians), 2),
-                highest_process_us=round(max(medians), 2),
-                source=label.source,
-                model=label.model,
-                steps=case.drawing.steps,
-                clock=turns[0].clocks[name],
-                run_digest=run_digest,
-            )
-        )
+        what = ("stage", name, case.subject.label.precision)
+        rows.append(latency_row(case, run_digest, what, turns[0].clocks[name], spread, medians))
     return tuple(rows)
 
 

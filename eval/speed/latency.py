@@ -13,6 +13,7 @@ from mixdq.configs.latency_table import LatencyRow, LatencyRun, LatencyTable
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.eval.speed.bundle_subject import BundleSubject
 from mixdq.eval.speed.kernel_run import PROFILE, all_kernels, require_profile
+from mixdq.eval.speed.latency_row import latency_row
 from mixdq.eval.speed.latency_run import CaseTimes, Rounds, measure_case
 from mixdq.eval.speed.measured_files import continued, here
 from mixdq.eval.speed.out_of_memory import killed
@@ -97,44 +98,16 @@ def _rows(case: Case, processes: Sequence[CaseTimes], digest: str) -> list[Laten
     for name, clock in processes[0].clocks.items():
         values = [times.stages[name] for times in processes]
         spread, medians = Spread.of(list(chain(*values))), [median(one) for one in values]
-        rows.append(_row(case, digest, ("stage", name, whole), clock, spread, medians))
+        rows.append(latency_row(case, digest, ("stage", name, whole), clock, spread, medians))
     kernels = processes[0].kernels
     if kernels is not None:
         assert isinstance(case.subject, BundleSubject)
         plan = PrecisionPlan.read(case.subject.root / "plan.yaml")
         precisions = {str(name): str(precision) for name, precision in plan.layers.items()}
         rows += [
-            _row(case, digest, (kind, name, precisions.get(name, whole)), PROFILE, spread, [spread.median])
+            latency_row(
+                case, digest, (kind, name, precisions.get(name, whole)), PROFILE, spread, [spread.median]
+            )
             for kind, name, spread in all_kernels(kernels)
         ]
     return rows
-
-
-def _row(
-    case: Case, digest: str, what: tuple[str, str, str], clock: str, spread: Spread, medians: Sequence[float]
-) -> LatencyRow:
-    label = case.subject.label
-    kind, name, precision = what
-    return LatencyRow(
-        name=name,
-        kind=kind,
-        precision=precision,
-        plan_digest=label.plan_digest,
-        target=label.target,
-        device=label.device,
-        resolution=case.resolution,
-        batch=case.batch,
-        median_us=round(spread.median, 2),
-        lower_quartile_us=round(spread.lower_quartile, 2),
-        upper_quartile_us=round(spread.upper_quartile, 2),
-        p95_us=round(spread.p95, 2),
-        runs=spread.count,
-        processes=len(medians),
-        lowest_process_us=round(min(medians), 2),
-        highest_process_us=round(max(medians), 2),
-        source=label.source,
-        model=label.model,
-        steps=case.drawing.steps,
-        clock=clock,
-        run_digest=digest,
-    )

@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixdq.compiler.cuda.constants import CHANNELS_LAST as WRITTEN_KEY
-from mixdq.compiler.cuda.constants import SCRATCH as WRITTEN_SCRATCH
 from mixdq.compiler.cuda.constants import write_constants
 from mixdq.configs.errors import BundleError
-from mixdq.runtime.mapped_constants import CHANNELS_LAST, SCRATCH, map_constants, scratch_bytes
+from mixdq.configs.package_constants import CHANNELS_LAST, SCRATCH
+from mixdq.runtime.mapped_constants import map_constants, scratch_bytes
 
 
 def test_constants_are_read_as_they_were_laid_out(tmp_path: Path) -> None:
@@ -36,8 +35,8 @@ def test_constants_are_read_as_they_were_laid_out(tmp_path: Path) -> None:
         assert found[name].stride() == tensor.stride(), name
 
 
-def test_both_sides_name_the_layout_alike() -> None:
-    assert (WRITTEN_KEY, WRITTEN_SCRATCH) == (CHANNELS_LAST, SCRATCH)
+def test_the_keys_are_those_of_files_that_are_written_already() -> None:
+    assert (CHANNELS_LAST, SCRATCH) == ("mixdq.channels_last", "mixdq.scratch")
 
 
 def test_what_packages_take_to_compute_is_read_without_the_constants(tmp_path: Path) -> None:
