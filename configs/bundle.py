@@ -104,6 +104,8 @@ class EngineRecord:
         built_for: the hardware: `cpu`, `sm89`, or the name of the GPU.
         inputs: the tensors to feed.
         outputs: the tensors that come back.
+        scratch_bytes: what it takes of the GPU's memory to compute, beside its weights; None where nobody
+            measured it.
     """
 
     component: Component
@@ -115,6 +117,7 @@ class EngineRecord:
     built_for: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    scratch_bytes: int | None = None
 
 
 class SchedulerKind(StrEnum):

@@ -27,7 +27,7 @@ from mixdq.runtime.cuda_checks import (
     tuned_elsewhere,
 )
 from mixdq.runtime.engine import Array
-from mixdq.runtime.mapped_constants import map_constants, scratch_bytes
+from mixdq.runtime.mapped_constants import map_constants
 
 _WARM_UPS = 2  # libraries load and choose kernels then, which can't be recorded
 
@@ -63,7 +63,7 @@ class CudaOpener:
         """
         torch = self._torch
         constants = 0 if weights in self._constants else sum(file.bytes for file in record.weights)
-        check_room(record.component, constants, scratch_bytes(weights, path.name), _free_bytes(torch))
+        check_room(record.component, constants, record.scratch_bytes or 0, _free_bytes(torch))
         with _telling(torch, f"loading {path.name}"):
             if weights not in self._constants:
                 self._constants[weights] = map_constants(torch, weights, "cuda")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdq.configs.errors import BundleError
-from mixdq.configs.package_constants import CHANNELS_LAST, SCRATCH
+from mixdq.configs.package_constants import CHANNELS_LAST
 
 _LENGTH_BYTES = 8
 _TYPES = {
@@ -48,30 +48,6 @@ def map_constants(torch: Any, paths: Sequence[Path], device: str) -> dict[str, A
                 f"{path} is no file of constants that mixdq wrote ({error}); build the bundle again"
             ) from error
     return tensors
-
-
-def scratch_bytes(paths: Sequence[Path], package: str) -> int:
-    """What a package takes of the GPU's memory beside its constants; 0 where nobody measured it.
-
-    Args:
-        paths: the files of its constants.
-        package: the name of its file.
-
-    Raises:
-        BundleError: a file does not have the form of one.
-    """
-    total = 0
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-                header = json.loads(file.read(min(length, path.stat().st_size)))
-            total += int(json.loads(header["__metadata__"][SCRATCH]).get(package, 0))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise BundleError(
-                f"{path} is no file of constants that mixdq wrote ({error}); build the bundle again"
-            ) from error
-    return total
 
 
 def _tensors(torch: Any, content: mmap.mmap, device: str) -> dict[str, Any]:

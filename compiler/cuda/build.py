@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mixdq.compiler.cuda.constants import write_constants
-from mixdq.compiler.cuda.kernels.tiles import tiles_of
+from mixdq.compiler.cuda.kernels.tiles import TileTable, tiles_of
 from mixdq.compiler.cuda.networks import Network, NetworkOrder, make_network
 from mixdq.compiler.cuda.package import compile_package
 from mixdq.compiler.cuda.scratch import measure_scratch
 from mixdq.compiler.cuda.stage import PackageOrder, PackageRecord, tiles_for
 from mixdq.compiler.stages import Made
-from mixdq.compiler.worker import Report
+from mixdq.compiler.worker import Report, run_in_child
 from mixdq.configs.bundle import TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import GraphError, TargetError
@@ -44,6 +44,24 @@ def build_packages(report: Report, order: PackageOrder, device: str) -> Made:
             f"torch {torch.__version__} can't use a GPU here, and {order.target} compiles on the one that it "
             "runs on; install torch's build for CUDA"
         )
+    name = "cpu" if gpu is None else gpu.name
+    tiles = tiles_for(order.tiles, name)
+    records = _compile_all(report, order, device, tiles, name)
+    root, weights = order.root, order.root / order.weights
+    if device == "cuda":
+        torch.cuda.empty_cache()  # the packages run in another process
+        packages = [(root / record.path, record.inputs) for record in records]
+        scratch = run_in_child(measure_scratch, packages, weights, report=report).value
+        records = [replace(record, scratch_bytes=size) for record, size in zip(records, scratch, strict=True)]
+    write_text(root / order.tile_table, tiles.to_json())
+    files = (weights, root / order.tile_table, *(root / record.path for record in records))
+    return Made(files, [to_plain(record) for record in records])
+
+
+def _compile_all(
+    report: Report, order: PackageOrder, device: str, tiles: TileTable, gpu: str
+) -> list[PackageRecord]:
+    """Compiles the packages and writes their constants; leaves nothing in the GPU's memory."""
     report("reading weights", 0, None)
     root = order.root
     network = make_network(
@@ -57,20 +75,15 @@ def build_packages(report: Report, order: PackageOrder, device: str) -> Made:
             ranges=RangeTable.read(root / "ranges.json") if order.with_ranges else None,
         ),
     )
-    name = "cpu" if gpu is None else gpu.name
-    tiles = tiles_for(order.tiles, name)
     constants: dict[str, Tensor] = {}
-    scratch: dict[str, int] = {}
     records = []
     with tiles_of(tiles):
         for index, resolution in enumerate(order.sizes):
             report("compiling", index, len(order.sizes))
-            records.append(_compile(network, order, resolution, constants, scratch, name))
+            records.append(_compile(network, order, resolution, constants, gpu))
     report("writing constants", 0, None)
-    write_constants(root / order.weights, constants, scratch)
-    write_text(root / order.tile_table, tiles.to_json())
-    files = (root / order.weights, root / order.tile_table, *(root / record.path for record in records))
-    return Made(files, [to_plain(record) for record in records])
+    write_constants(root / order.weights, constants)
+    return records
 
 
 def _compile(
@@ -78,17 +91,13 @@ def _compile(
     order: PackageOrder,
     resolution: int | None,
     constants: dict[str, Tensor],
-    scratch: dict[str, int],
     gpu: str,
 ) -> PackageRecord:
-    """Compiles one package; adds to the constants, and to the memory that packages take on a GPU."""
+    """Compiles one package; adds to the constants."""
     path = order.path(resolution)
     inputs = network.inputs(order.resolutions[0] if resolution is None else resolution)
     package = compile_package(network.module, tuple(inputs.values()), order.root / path)
     _add(constants, package.constants, path)
-    if all(value.is_cuda for value in package.constants.values()):
-        found = measure_scratch(order.root / path, package.constants, tuple(inputs.values()))
-        scratch[PurePath(path).name] = found
     return PackageRecord(
         resolution=resolution,
         path=path,

@@ -7,23 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mixdq.configs.files import writing
-from mixdq.configs.package_constants import CHANNELS_LAST, SCRATCH
+from mixdq.configs.package_constants import CHANNELS_LAST
 
 
-def write_constants(
-    path: Path, tensors: Mapping[str, Tensor], scratch: Mapping[str, int] | None = None
-) -> None:
+def write_constants(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes tensors so that they can be mapped as they are to be laid out in a GPU's memory.
 
     Args:
         path: the file.
         tensors: by name.
-        scratch: what packages take beside them, in bytes, by their files' names; None where it was not
-            measured.
 
     Raises:
         StorageError: the disk is full or the folder can't be written.
@@ -34,10 +31,17 @@ def write_constants(
         for name, tensor in tensors.items()
     }
     with writing(path) as temporary:
-        metadata = {CHANNELS_LAST: json.dumps(turned), SCRATCH: json.dumps(dict(scratch or {}))}
-        save_file(stored, temporary, metadata=metadata)
+        save_file(stored, temporary, metadata={CHANNELS_LAST: json.dumps(turned)})
         # safetensors makes files that only their owner can read, and a bundle is served by others.
         temporary.chmod(0o644)
+
+
+def read_constants(path: Path, device: str) -> dict[str, Tensor]:
+    """The tensors that `write_constants` wrote, by name, laid out as they were, on a device."""
+    with safe_open(path, "pt", device=device) as file:
+        turned = set(json.loads(file.metadata()[CHANNELS_LAST]))
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    return {name: tensor.permute(0, 3, 1, 2) if name in turned else tensor for name, tensor in stored.items()}
 
 
 def is_channels_last(tensor: Tensor) -> bool:

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mixdq.compiler.cuda.cpp_library import check_linked, package_compiler
 from mixdq.compiler.cuda.mutations import mutations_found_once
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
 
 _SUFFIX = ".pt2"  # torch writes and reads packages of this name alone
 _SOURCE = ".wrapper.cpp"  # torch's name of the program between the kernels
+_SHOWN = 800  # characters of what a compiler said
 _CONSTANT = re.compile(r'^\s*constants_info_\[\d+\]\.original_fqn = "([^"]*)";$', re.MULTILINE)
 _OPTIONS: Mapping[str, Any] = {
     # Constants are handed over when a package is loaded: once for all packages of a component.
@@ -55,20 +57,23 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
 
     Raises:
         GraphError: it can't be traced or compiled.
+        TargetError: the C++ compiler makes packages that would crash.
         StorageError: the disk is full or the folder can't be written.
     """
     assert path.suffix == _SUFFIX, path
     with torch.no_grad(), _quiet(), mutations_found_once():
+        options = {**_OPTIONS, "cpp.cxx": (None, package_compiler())}
         try:
             exported = torch.export.export(module, tuple(inputs), strict=False)
             with writing(path) as temporary:
                 named = temporary.with_suffix(_SUFFIX)
                 torch._inductor.aoti_compile_and_package(
-                    exported, package_path=str(named), inductor_configs=dict(_OPTIONS)
+                    exported, package_path=str(named), inductor_configs=options
                 )
                 named.replace(temporary)
+                check_linked(temporary, path.name)
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
-            raise GraphError(f"torch could not compile {path.name}: {str(error)[:500]}") from error
+            raise GraphError(f"torch could not compile {path.name}: {_shortened(str(error))}") from error
     own = {**exported.state_dict, **exported.constants}
     outputs = exported.graph_module.graph.output_node().args[0]
     return Package(
@@ -92,6 +97,11 @@ def needed_constants(path: Path) -> tuple[str, ...]:
                 "writes packages of another kind"
             )
         return tuple(sorted(_CONSTANT.findall(archive.read(sources[0]).decode())))
+
+
+def _shortened(text: str) -> str:
+    """The beginning, which says what failed, and the end, where compilers say why."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class PackageRecord:
         built_for: the name of the GPU.
         inputs: the tensors to feed, in the package's order.
         outputs: the tensors that come back, likewise.
+        scratch_bytes: what it takes of the GPU's memory to compute; None where there is none.
     """
 
     resolution: int | None
@@ -48,6 +49,7 @@ class PackageRecord:
     built_for: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    scratch_bytes: int | None = None
 
     @classmethod
     def find(cls, value: Any, resolution: int | None) -> Self:
@@ -121,6 +123,7 @@ class PackagePiece:
             built_for=package.built_for,
             inputs=package.inputs,
             outputs=package.outputs,
+            scratch_bytes=package.scratch_bytes,
         )
 
 
