@@ -55,6 +55,8 @@ class LatencyRow:
         clock: `wall` (the processor's, the GPU's work waited for), `cuda events`, `onnxruntime profile`.
         run_digest: SHA-256 over all that was run: files, prompt, seed, warm-up, repeats, processes; in words
             in `LatencyTable.runs`.
+        sm_mhz: the clock rate of the GPU's multiprocessors meanwhile, the median of what its driver said;
+            None without a GPU, or where nobody asked.
     """
 
     name: str
@@ -78,6 +80,7 @@ class LatencyRow:
     steps: int
     clock: str
     run_digest: str
+    sm_mhz: int | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:

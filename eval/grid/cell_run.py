@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 from pydantic.dataclasses import dataclass
 
 from mixdq.compiler.memory import give_back, peak_mib, reset_peak
@@ -13,7 +11,7 @@ from mixdq.configs.errors import BundleError, MachineError, MixdqError
 from mixdq.configs.grid_table import CellState
 from mixdq.configs.latency_table import STAGES
 from mixdq.eval.grid.bystanders import Processors, others_between
-from mixdq.eval.speed.nvml import GpuPeak, GpuWatch
+from mixdq.eval.speed.nvml import GpuPeak, memory_watch
 from mixdq.eval.speed.out_of_memory import advice, killed, ran_out
 from mixdq.eval.speed.subject import Case, Drawer
 
@@ -82,7 +80,7 @@ def _measure(report: Report, case: Case, warmup: int, repeats: int) -> Turn | Mi
     reset_peak()
     baseline = peak_mib()
     try:
-        with _watch(case) as watch:
+        with memory_watch(case.subject.label.device) as watch:
             report("loading", 0, None)
             drawer = case.subject.open(case)
             try:
@@ -113,10 +111,6 @@ def _draw(report: Report, drawer: Drawer, repeats: int) -> dict[str, tuple[float
         report("measuring", done, repeats)
         times.append(drawer.draw())
     return {name: tuple(round(one[name], 2) for one in times) for name in STAGES}
-
-
-def _watch(case: Case) -> AbstractContextManager[GpuWatch | None]:
-    return GpuWatch() if case.subject.label.device == "cuda" else nullcontext()
 
 
 def _plain(peak: GpuPeak | None) -> tuple[float | None, float, float, float] | None:

@@ -94,11 +94,13 @@ def _run(case: Case, rounds: Rounds) -> LatencyRun:
 
 def _rows(case: Case, processes: Sequence[CaseTimes], digest: str) -> list[LatencyRow]:
     whole = case.subject.label.precision
+    rates = [times.sm_mhz for times in processes if times.sm_mhz is not None]
+    sm_mhz = round(median(rates)) if rates else None
     rows = []
     for name, clock in processes[0].clocks.items():
         values = [times.stages[name] for times in processes]
         spread, medians = Spread.of(list(chain(*values))), [median(one) for one in values]
-        rows.append(latency_row(case, digest, ("stage", name, whole), clock, spread, medians))
+        rows.append(latency_row(case, digest, ("stage", name, whole), clock, spread, medians, sm_mhz))
     kernels = processes[0].kernels
     if kernels is not None:
         assert isinstance(case.subject, BundleSubject)

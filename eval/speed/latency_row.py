@@ -10,7 +10,13 @@ from mixdq.eval.timing import Spread
 
 
 def latency_row(
-    case: Case, digest: str, what: tuple[str, str, str], clock: str, spread: Spread, medians: Sequence[float]
+    case: Case,
+    digest: str,
+    what: tuple[str, str, str],
+    clock: str,
+    spread: Spread,
+    medians: Sequence[float],
+    sm_mhz: int | None = None,
 ) -> LatencyRow:
     """The row.
 
@@ -21,6 +27,7 @@ def latency_row(
         clock: which clock measured it.
         spread: of all values.
         medians: one a process.
+        sm_mhz: of the GPU; None without one.
     """
     label = case.subject.label
     kind, name, precision = what
@@ -46,4 +53,5 @@ def latency_row(
         steps=case.drawing.steps,
         clock=clock,
         run_digest=digest,
+        sm_mhz=sm_mhz,
     )

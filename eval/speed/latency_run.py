@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mixdq.compiler.worker import Report
 from mixdq.configs.latency_table import STAGES
 from mixdq.eval.speed.kernel_run import KernelTimes, measure_kernels
+from mixdq.eval.speed.nvml import clock_watch
 from mixdq.eval.speed.out_of_memory import out_of_memory_named
 from mixdq.eval.speed.subject import Case
 
@@ -35,11 +36,13 @@ class CaseTimes:
         stages: of every picture, by stage.
         clocks: what each stage was measured by.
         kernels: of the UNet, if they were asked for.
+        sm_mhz: the clock rate of the GPU's multiprocessors meanwhile; None without a GPU.
     """
 
     stages: Mapping[str, Sequence[float]]
     clocks: Mapping[str, str]
     kernels: KernelTimes | None
+    sm_mhz: int | None
 
 
 def measure_case(report: Report, case: Case, rounds: Rounds, layers: bool) -> CaseTimes:
@@ -62,13 +65,14 @@ def measure_case(report: Report, case: Case, rounds: Rounds, layers: bool) -> Ca
             for done in range(rounds.warmup):
                 report("warming up", done, rounds.warmup)
                 drawer.draw()
-            for done in range(rounds.repeats):
-                report("measuring", done, rounds.repeats)
-                times = drawer.draw()
-                for name, values in seen.items():
-                    values.append(times[name])
+            with clock_watch(case.subject.label.device) as clock:
+                for done in range(rounds.repeats):
+                    report("measuring", done, rounds.repeats)
+                    times = drawer.draw()
+                    for name, values in seen.items():
+                        values.append(times[name])
             clocks = {name: drawer.clock(name) for name in STAGES}
         finally:
             drawer.close()
         kernels = measure_kernels(report, case, rounds.warmup, rounds.repeats) if layers else None
-    return CaseTimes(seen, clocks, kernels)
+    return CaseTimes(seen, clocks, kernels, None if clock is None else clock.sm_mhz)

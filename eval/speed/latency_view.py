@@ -87,11 +87,13 @@ def _clocks(stages: dict[str, LatencyRow]) -> str:
 
 def _caption(table: LatencyTable) -> str:
     runs = sorted({row.runs for row in table.rows if row.kind == "stage"})
+    rates = sorted({row.sm_mhz for row in table.rows if row.sm_mhz is not None})
+    clock = f", its multiprocessors at {' or '.join(map(str, rates))} MHz" if rates else ""
     packages = ", ".join(f"{name} {text}" for name, text in table.versions.items())
     return (
         f"Medians of {' or '.join(map(str, runs))} pictures. processes: fresh processes of a configuration "
         "that they were drawn in, lowest and highest of their medians. "
-        f"{', '.join(table.machine.values())}. {packages}"
+        f"{', '.join(table.machine.values())}{clock}. {packages}"
     )
 
 

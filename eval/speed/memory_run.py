@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from mixdq.compiler.memory import give_back, peak_mib, reset_peak
 from mixdq.compiler.worker import Report
-from mixdq.eval.speed.nvml import GpuPeak, GpuWatch
+from mixdq.eval.speed.nvml import GpuPeak, memory_watch
 from mixdq.eval.speed.out_of_memory import out_of_memory_named
 from mixdq.eval.speed.subject import Case
 
@@ -38,7 +37,7 @@ def measure_peaks(report: Report, case: Case, pictures: int) -> CasePeaks:
     give_back()
     reset_peak()
     baseline = peak_mib()
-    with out_of_memory_named(case), _watch(case) as watch:
+    with out_of_memory_named(case), memory_watch(case.subject.label.device) as watch:
         report("loading", 0, None)
         drawer = case.subject.open(case)
         try:
@@ -49,7 +48,3 @@ def measure_peaks(report: Report, case: Case, pictures: int) -> CasePeaks:
         finally:
             drawer.close()
     return CasePeaks(baseline, peak_mib(), allocator, None if watch is None else watch.peak)
-
-
-def _watch(case: Case) -> AbstractContextManager[GpuWatch | None]:
-    return GpuWatch() if case.subject.label.device == "cuda" else nullcontext()

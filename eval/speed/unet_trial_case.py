@@ -21,6 +21,7 @@ from mixdq.configs.layers import LayerName, LayerSpec
 from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 from mixdq.eval.speed.gpu_clock import profile_run, time_runs
 from mixdq.eval.speed.made_up_unet import made_up_inputs, made_up_unet
+from mixdq.eval.speed.nvml import clock_watch
 from mixdq.eval.speed.unet_trial_choices import Case
 from mixdq.eval.speed.unet_trial_ways import Place, compile_case, needs_package, ready_case
 from mixdq.export.calibrate import quantized_parts
@@ -75,8 +76,10 @@ def run_case(case: Case, place: Place, words: list[str], *, compiled: bool) -> N
     if not sys.stdin.readline():
         return
     with torch.no_grad():
-        figures = time_runs(run, place.device)
+        with clock_watch(place.device) as clock:
+            figures = time_runs(run, place.device)
         found: dict[str, object] = {"compile_s": round(took, 1), **figures, **_peaks(place.device)}
+        found["sm_mhz"] = None if clock is None else clock.sm_mhz
         found["db"] = _agreement(run(), _expected(place, case.resolution)) if case.batch == 1 else None
         _say({"figures": found})
         _say({"launches": [[launch.kernel, round(launch.us, 3)] for launch in profile_run(run)]})

@@ -22,10 +22,12 @@ FIGURES = (
     "allocated_mib",
     "reserved_mib",
     "driver_mib",
+    "sm_mhz",
     "db",
 )
 """Columns of `unet.csv`: seconds to compile; milliseconds; MiB by torch's allocator and by the driver, with
-the context; decibels of agreement with diffusers' UNet in FP16."""
+the context; the clock rate of the GPU's multiprocessors while it was timed; decibels of agreement with
+diffusers' UNet in FP16."""
 
 _CASE = ("way", "resolution", "batch")
 _PACKAGES = ("torch", "triton", "diffusers", "torchao")

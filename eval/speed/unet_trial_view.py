@@ -24,7 +24,18 @@ def trial_view(found: Sequence[CaseFigures]) -> Table:
         box=SIMPLE_HEAD,
     )
     view.add_column("case", no_wrap=True)
-    headings = ("ms", "quartiles", "in a row", "images/s", "x faster", "MiB", "of FP16's", "driver MiB", "dB")
+    headings = (
+        "ms",
+        "quartiles",
+        "in a row",
+        "images/s",
+        "x faster",
+        "MiB",
+        "of FP16's",
+        "driver MiB",
+        "MHz",
+        "dB",
+    )
     for heading in headings:
         view.add_column(heading, justify="right", no_wrap=True)
     for one in found:
@@ -43,6 +54,7 @@ def trial_view(found: Sequence[CaseFigures]) -> Table:
             _number(figures.get("allocated_mib"), 0),
             _number(_ratio(figures.get("allocated_mib"), best.get("allocated_mib")), 3),
             _number(figures.get("driver_mib"), 0),
+            _number(figures.get("sm_mhz"), 0),
             _number(figures.get("db"), 1),
         )
     return view

@@ -9,7 +9,7 @@ import pytest
 
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.speed import nvml
-from mixdq.eval.speed.nvml import GpuPeak, GpuWatch
+from mixdq.eval.speed.nvml import ClockWatch, GpuPeak, GpuWatch
 
 MIB = 1 << 20
 
@@ -20,6 +20,16 @@ class _Driver:
     def __init__(self, *, knows_us: bool) -> None:
         self.used, self.ours, self.pid = 100, 0, os.getpid() if knows_us else 1
         self.asked = threading.Event()
+        self.rates = [345, 1980, 1965, 1980, 1980]
+
+    NVML_CLOCK_SM = 1
+
+    def nvmlDeviceGetClockInfo(self, handle: object, kind: int) -> int:  # noqa: N802
+        assert kind == self.NVML_CLOCK_SM
+        rate, *self.rates = self.rates
+        if len(self.rates) == 1:
+            self.asked.set()
+        return rate
 
     def nvmlDeviceGetMemoryInfo(self, handle: object) -> Any:  # noqa: N802
         return SimpleNamespace(used=self.used * MIB)
@@ -48,8 +58,17 @@ def test_a_peak_between_two_readings_is_seen(
     assert watch.peak == GpuPeak(process=process, before=100.0, peak=500.0, after=120.0)
 
 
+def test_the_clock_rate_is_the_median_of_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = _Driver(knows_us=True)
+    monkeypatch.setattr(nvml, "_open", lambda: (driver, object()))
+    with ClockWatch() as watch:
+        assert driver.asked.wait(10)
+    assert watch.sm_mhz == 1980
+
+
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
 def test_without_a_gpu_there_is_nothing_to_see() -> None:
-    with GpuWatch() as watch:
+    with GpuWatch() as memory, ClockWatch() as clock:
         pass
-    assert watch.peak is None
+    assert memory.peak is None
+    assert clock.sm_mhz is None
