@@ -120,7 +120,13 @@ class Int8Convolution(Convolution):
         shift: Tensor | None = None,
     ) -> Tensor:
         """See `Convolution.of_norm`; the norm's kernel reads the parts, and makes the border."""
-        return self._convolved(norm.quantized(parts, self.grid, self.padding), residual, shift, 0)
+        return self.of_bordered(norm.quantized(parts, self.grid, self.padding), residual, shift)
+
+    def of_bordered(
+        self, activation: Tensor, residual: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
+        """The convolution of integers that have a border of `padding` zero points already."""
+        return self._convolved(activation, residual, shift, 0)
 
     def _convolved(
         self, activation: Tensor, residual: Tensor | None, shift: Tensor | None, padding: int

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm
+from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm, int8_group_norm_beside
 from mixdq.compiler.cuda.kernels.layer_norm import int8_layer_norm
 from mixdq.compiler.cuda.products import Product, Quantize
+
+_Arguments: TypeAlias = tuple[Tensor, Tensor | None, Tensor, Tensor, int, float, bool, int, Tensor, Tensor]
 
 
 class GroupNorm(nn.Module):
@@ -40,20 +45,24 @@ class GroupNorm(nn.Module):
             grid: of the layer that reads them.
             border: its width in pixels.
         """
-        first, *others = parts
-        integers: Tensor = int8_group_norm(
-            first,
-            others[0] if others else None,
-            self.weight,
-            self.bias,
-            self.groups,
-            self.eps,
-            self.silu,
-            border,
-            grid.scale,
-            grid.zero,
-        )
+        integers: Tensor = int8_group_norm(*self._arguments(parts, grid, border))
         return integers
+
+    def quantized_beside(
+        self, parts: tuple[Tensor, ...], grid: Quantize, border: int, grids: Sequence[Quantize]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same, and the integers of each part itself, of a grid of its own."""
+        first, last = grids[0], grids[-1]
+        integers, *beside = int8_group_norm_beside(
+            *self._arguments(parts, grid, border), first.scale, first.zero, last.scale, last.zero
+        )
+        return integers, tuple(beside[: len(parts)])
+
+    def _arguments(self, parts: tuple[Tensor, ...], grid: Quantize, border: int) -> _Arguments:
+        first, *others = parts
+        second = others[0] if others else None
+        settings = (self.groups, self.eps, self.silu, border)
+        return (first, second, self.weight, self.bias, *settings, grid.scale, grid.zero)
 
 
 class LayerNorm(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixdq.compiler.cuda.forms import InputGrid
-from mixdq.compiler.cuda.kernels.linear import int8_linear
+from mixdq.compiler.cuda.kernels.linear import int8_linear, int8_quantized_linear
 from mixdq.compiler.cuda.kernels.packing import pack_int4, row_offsets
 from mixdq.compiler.cuda.kernels.weight_only import w4a16_linear, w8a16_linear
 
@@ -58,10 +58,9 @@ class Product(nn.Module):
         """From `[..., K]`, as `quantize` gives it, to FP16 `[..., N]`, with a residual `[..., N]` added."""
         raise NotImplementedError
 
-    def of_half(self, activation: Tensor, residual: Tensor | None = None) -> Tensor:
-        """The same of FP16 `[..., K]` that also goes elsewhere, so that quantizing is a kernel of its own."""
-        result: Tensor = self(self.quantize(activation), residual)
-        return result
+    def before(self, following: Product, activation: Tensor, residual: Tensor | None = None) -> Tensor:
+        """The same, in the form that another product takes it in, which alone reads it."""
+        return following.quantize(self.forward(activation, residual))
 
 
 class HalfProduct(Product):
@@ -108,8 +107,19 @@ class Int8Product(Product):
 
     def forward(self, activation: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Product.forward`."""
-        product: Tensor = int8_linear(activation, self.weight, self.scale, self.offset, self.bias, residual)
+        product: Tensor = int8_linear(activation, *self._stored, residual)
         return product
+
+    def before(self, following: Product, activation: Tensor, residual: Tensor | None = None) -> Tensor:
+        """See `Product.before`; the kernel quantizes what it computes."""
+        if (grid := following.grid) is None:
+            return self.forward(activation, residual)
+        numbers: Tensor = int8_quantized_linear(activation, *self._stored, residual, grid.scale, grid.zero)
+        return numbers
+
+    @property
+    def _stored(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        return self.weight, self.scale, self.offset, self.bias
 
 
 class Int8WeightProduct(Product):

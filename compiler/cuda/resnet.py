@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mixdq.compiler.cuda.convolutions import Convolution
+from mixdq.compiler.cuda.convolutions import Convolution, Int8Convolution
 from mixdq.compiler.cuda.norms import GroupNorm
 from mixdq.compiler.cuda.products import Product
 
@@ -44,19 +44,26 @@ class Resnet(nn.Module):
     def forward(self, parts: tuple[Tensor, ...], shifts: Sequence[Tensor]) -> Tensor:
         """From the input, or the two that an up-block puts side by side, to `[B, H, W, N]`."""
         pixels = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-        residual = self._shortcut(pixels, parts)
-        hidden = self.conv1.of_norm(self.norm1, parts, pixels, None, shifts[self.shift].contiguous())
-        return self.conv2.of_norm(self.norm2, (hidden,), hidden, residual)
+        shift = shifts[self.shift].contiguous()
+        products = [product for product in self.shortcut if isinstance(product, Product)]
+        grids = [product.grid for product in products if product.grid is not None]
+        if isinstance(self.conv1, Int8Convolution) and len(grids) == len(products) == len(parts):
+            # The norm reads all that the shortcut does, and quantizes it along the way.
+            conv = self.conv1
+            activation, inputs = self.norm1.quantized_beside(parts, conv.grid, conv.padding, grids)
+            residual = _summed(products, inputs)
+            hidden = conv.of_bordered(activation, None, shift)
+        else:
+            read = parts if len(products) == len(parts) else (pixels,) * len(products)
+            inputs = tuple(product.quantize(x) for product, x in zip(products, read, strict=True))
+            residual = _summed(products, inputs)
+            hidden = self.conv1.of_norm(self.norm1, parts, pixels, None, shift)
+        return self.conv2.of_norm(self.norm2, (hidden,), hidden, pixels if residual is None else residual)
 
-    def _shortcut(self, pixels: Tensor, parts: tuple[Tensor, ...]) -> Tensor:
-        if len(self.shortcut) == 0:
-            return pixels
-        if len(self.shortcut) == 1:
-            product = self.shortcut[0]
-            assert isinstance(product, Product)
-            whole: Tensor = product(product.quantize(pixels))
-            return whole
-        first, second = self.shortcut
-        assert isinstance(first, Product)
-        assert isinstance(second, Product)
-        return second.of_half(parts[1], first.of_half(parts[0]))
+
+def _summed(products: Sequence[Product], inputs: Sequence[Tensor]) -> Tensor | None:
+    """The sum of products of what each takes; None without any."""
+    total: Tensor | None = None
+    for product, activation in zip(products, inputs, strict=True):
+        total = product(activation, total)
+    return total

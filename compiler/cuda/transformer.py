@@ -37,10 +37,12 @@ class Transformer(nn.Module):
         grid = self.proj_in.grid
         normal = self.norm(pixels) if grid is None else self.norm.quantized((pixels,), grid, 0)
         tokens = self.proj_in(normal.reshape(batch, height * width, channels))
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             tokens = block(tokens, text)
         residual = pixels.reshape(batch, height * width, channels)
-        return self.proj_out.of_half(tokens, residual).reshape(pixels.shape)
+        result: Tensor = self.proj_out(last(tokens, text, self.proj_out), residual)
+        return result.reshape(pixels.shape)
 
 
 class TransformerBlock(nn.Module):
@@ -67,13 +69,16 @@ class TransformerBlock(nn.Module):
         self.gate, self.shrink = gate, shrink
         self.heads, self.text = heads, text
 
-    def forward(self, tokens: Tensor, text: Sequence[TextPair]) -> Tensor:
-        """`[B, tokens, C]` to the same."""
+    def forward(self, tokens: Tensor, text: Sequence[TextPair], following: Product | None = None) -> Tensor:
+        """`[B, tokens, C]` to the same; if nothing but a product reads it, in the form that it takes."""
         query, key, value = self.qkv.of_norm(self.norm1, tokens)
         tokens = self._attend(self.out, query, key, value, tokens)
         tokens = self._attend_to_text(*text[self.text], tokens)
-        hidden: Tensor = self.shrink(self.gate(self.norm3.before(self.gate.product, tokens)), tokens)
-        return hidden
+        hidden = self.gate(self.norm3.before(self.gate.product, tokens))
+        if following is not None:
+            return self.shrink.before(following, hidden, tokens)
+        result: Tensor = self.shrink(hidden, tokens)
+        return result
 
     def _attend_to_text(self, key: Tensor, value: Tensor, residual: Tensor) -> Tensor:
         """Cross-attention; between INT8 layers the queries of many tokens are computed in its kernel."""

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixdq.compiler.cuda import norms, transformer
+from mixdq.compiler.cuda import norms, products, transformer
 from mixdq.compiler.cuda.kernels.attention import half_attention
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu_half
 from mixdq.compiler.cuda.kernels.group_norm import half_group_norm
 from mixdq.compiler.cuda.kernels.layer_norm import half_layer_norm
+from mixdq.compiler.cuda.kernels.linear import int8_linear
 from mixdq.compiler.cuda.products import Quantize
 
 
@@ -23,14 +24,15 @@ def half_epilogues() -> Iterator[None]:
 
     The layers behind them read as many INT8 numbers as ever: those that the first half of the written bytes
     happens to be. So kernels, launches and what is read are the same but for the end of the producers, and
-    the results mean nothing. Products that quantize as they read (projections of the residual stream, halves
-    of shortcuts), and attention to the text where its kernel computes the queries too, still do.
+    the results mean nothing. Attention to the text still quantizes where its kernel computes the queries too.
     """
     replaced = (
         (transformer, "int8_attention", _attention),
         (transformer, "int8_geglu", _geglu),
         (norms, "int8_layer_norm", _layer_norm),
         (norms, "int8_group_norm", _group_norm),
+        (norms, "int8_group_norm_beside", _group_norm_beside),
+        (products, "int8_quantized_linear", _linear),
         (Quantize, "forward", _written),
     )
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
@@ -67,3 +69,16 @@ def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, *_: Tensor)
 def _group_norm(*arguments: Any) -> Tensor:
     *parts, _, _ = arguments
     return bytes_of(half_group_norm(*parts))
+
+
+def _group_norm_beside(first: Tensor, second: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
+    """Shortcuts read the norm's own inputs, which are not written again."""
+    normal = bytes_of(half_group_norm(first, second, *others[:6]))
+    other = first.new_empty(0, dtype=torch.int8) if second is None else bytes_of(second)
+    return normal, bytes_of(first), other
+
+
+def _linear(
+    x: Tensor, weight: Tensor, scale: Tensor, offset: Any, bias: Any, residual: Any, *_: Tensor
+) -> Tensor:
+    return bytes_of(int8_linear(x, weight, scale, offset, bias, residual))

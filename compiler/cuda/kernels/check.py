@@ -37,7 +37,6 @@ from mixdq.compiler.cuda.kernels.verdicts import (
     check_geglu,
     check_half_convolution,
     check_linear,
-    check_linear_from_half,
     check_text_linear,
     check_weight_only,
 )
@@ -91,7 +90,6 @@ def odd_checks() -> Iterator[Check]:
         work = Linear(m, n, k)
         yield partial(check_linear, work=work)
         yield partial(check_linear, work=work, zero=0)
-        yield partial(check_linear_from_half, work=work)
         yield partial(check_geglu, work=work)
         yield partial(check_weight_only, work=work)
     for queries, keys, heads in ((40, 40, 2), (130, 77, 3), (65, 200, 1)):

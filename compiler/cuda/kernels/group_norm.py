@@ -1,5 +1,7 @@
 """Group norms quantized for the layer that reads them: `mixdq::int8_group_norm`; `half_group_norm` is FP16.
 
+`int8_group_norm_beside` also quantizes what it reads, as it is, for a shortcut around the norm.
+
 Statistics and arithmetic are FP32; nothing is rounded to FP16 before it is quantized. Three kernels: means
 and deviations of blocks of pixels, from these a factor and a shift for each channel, and their application.
 """
@@ -102,6 +104,89 @@ def int8_group_norm(
     return _apply(first, second, terms, (out_scale, out_zero, out), silu=silu, border=border)
 
 
+def _cpu_group_norm_beside(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+    out_scale: Tensor,
+    out_zero: Tensor,
+    first_scale: Tensor,
+    first_zero: Tensor,
+    second_scale: Tensor,
+    second_zero: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    normal = _cpu_group_norm(first, second, weight, bias, groups, eps, silu, border, out_scale, out_zero)
+    other = first.new_empty(0, dtype=torch.int8)
+    if second is not None:
+        other = exact.quantized(second, second_scale, second_zero)
+    return normal, exact.quantized(first, first_scale, first_zero), other
+
+
+def _three_like(first: Tensor, second: Tensor | None, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    normal = _bordered(first, second, others[5], torch.int8)
+    return normal, *_integers_like(first, second)
+
+
+def _integers_like(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Empty, contiguous INT8 of the shapes of both; of none where there is no second."""
+    shape = (0,) if second is None else second.shape
+    return first.new_empty(first.shape, dtype=torch.int8), first.new_empty(shape, dtype=torch.int8)
+
+
+@operator("int8_group_norm_beside", cpu=_cpu_group_norm_beside, shape=_three_like)
+def int8_group_norm_beside(
+    first: Tensor,
+    second: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float,
+    silu: bool,
+    border: int,
+    out_scale: Tensor,
+    out_zero: Tensor,
+    first_scale: Tensor,
+    first_zero: Tensor,
+    second_scale: Tensor,
+    second_zero: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`int8_group_norm`, and what it reads, quantized without being normalized.
+
+    Args:
+        first: as in `int8_group_norm`, and so are the others.
+        second: [B, H, W, C2] or None.
+        weight: [C1 + C2].
+        bias: [C1 + C2].
+        groups: how many.
+        eps: is added to the variance.
+        silu: whether SiLU follows.
+        border: pixels of the zero point around the normalized result.
+        out_scale: FP32 [1], the scale of the layer that reads the norm.
+        out_zero: INT32 [1], its zero point.
+        first_scale: FP32 [1], the scale of the layer that reads `first`.
+        first_zero: INT32 [1], its zero point.
+        second_scale: FP32 [1], the scale of the layer that reads `second`.
+        second_zero: INT32 [1], its zero point.
+
+    Returns:
+        INT8 [B, H + 2 * border, W + 2 * border, C1 + C2], [B, H, W, C1] and [B, H, W, C2]; the last is of
+        [0] where there is no `second`.
+    """
+    out = _bordered(first, second, border, torch.int8)
+    beside = _integers_like(first, second)
+    terms = _group_terms(first, second, weight, bias, groups, eps)
+    grids = (first_scale, first_zero, second_scale, second_zero)
+    _apply(
+        first, second, terms, (out_scale, out_zero, out), silu=silu, border=border, beside=(*grids, *beside)
+    )
+    return out, *beside
+
+
 def _cpu_half_group_norm(
     first: Tensor,
     second: Tensor | None,
@@ -187,8 +272,12 @@ def _apply(
     *,
     silu: bool,
     border: int,
+    beside: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Launches the kernel on the result's scale and zero point, and the result, which it returns."""
+    """Launches the kernel on the result's scale and zero point, and the result, which it returns.
+
+    `beside` holds scales and zero points of both inputs, and their integers; nothing if nobody wants these.
+    """
     from mixdq.compiler.cuda.kernels.triton_norm import group_apply_kernel
 
     batch, height, width, _ = first.shape
@@ -202,9 +291,11 @@ def _apply(
         first if second is None else second,
         terms,
         *tensors,
+        *(beside or (out,) * 6),
         height,
         width,
         BORDER=border,
+        BESIDE=bool(beside),
         TO_INT8=out.dtype == torch.int8,
         SILU=silu,
         FIRST=first.shape[-1],

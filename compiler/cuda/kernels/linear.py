@@ -1,4 +1,4 @@
-"""INT8 linear layers: `mixdq::int8_linear`, `int8_linear_from_half`, `int8_text_linear`.
+"""INT8 linear layers: `mixdq::int8_linear`, `int8_quantized_linear`, `int8_text_linear`.
 
 An activation x is stored as `q = clamp(round(x / s) + z, -128, 127)`, a weight as INT8 with a scale a row.
 With `scale = s * s_w` and `offset = -z * (the weight's row sums)` (`packing.row_offsets`) a layer is
@@ -63,53 +63,52 @@ def int8_linear(
     return launch_linear(Work(x, weight, "int8_linear"), scale, offset, bias, residual=residual)
 
 
-def _cpu_linear_from_half(
+def _cpu_quantized_linear(
     x: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
     weight: Tensor,
     scale: Tensor,
     offset: Tensor | None,
     bias: Tensor | None,
     residual: Tensor | None,
+    out_scale: Tensor,
+    out_zero: Tensor,
 ) -> Tensor:
-    return _cpu_linear(exact.quantized(x, x_scale, x_zero), weight, scale, offset, bias, residual)
+    real = exact.dequantized(exact.product(x, weight), scale, offset, bias, residual)
+    return exact.quantized(real, out_scale, out_zero)
 
 
-def _half_like_fourth(
-    x: Tensor, x_scale: Tensor, x_zero: Tensor, weight: Tensor, *_: Tensor | None
-) -> Tensor:
-    return _half_like(x, weight)
+def _int8_like(x: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
+    return x.new_empty((*x.shape[:-1], weight.shape[0]))
 
 
-@operator("int8_linear_from_half", cpu=_cpu_linear_from_half, shape=_half_like_fourth)
-def int8_linear_from_half(
+@operator("int8_quantized_linear", cpu=_cpu_quantized_linear, shape=_int8_like)
+def int8_quantized_linear(
     x: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
     weight: Tensor,
     scale: Tensor,
     offset: Tensor | None,
     bias: Tensor | None,
     residual: Tensor | None,
+    out_scale: Tensor,
+    out_zero: Tensor,
 ) -> Tensor:
-    """A linear layer that quantizes its input on the way in, for one that a library's kernel made.
+    """A linear layer whose result, residual included, goes to another layer alone, and is quantized for it.
 
     Args:
-        x: FP16 [..., K].
-        x_scale: FP32 [1], the activation's scale s.
-        x_zero: INT32 [1], its zero point z.
-        weight: as in `int8_linear`, and so are the others.
+        x: as in `int8_linear`, and so are the others.
+        weight: INT8 [N, K].
         scale: FP32 [N].
         offset: INT32 [N] or None.
         bias: [N] or None.
         residual: FP16 [..., N] or None.
+        out_scale: FP32 [1], the scale of the next layer's activation.
+        out_zero: INT32 [1], its zero point.
 
     Returns:
-        FP16 [..., N].
+        INT8 [..., N].
     """
-    work = Work(x, weight, "int8_linear_from_half")
-    return launch_linear(work, scale, offset, bias, residual=residual, quantizer=(x_scale, x_zero))
+    work = Work(x, weight, "int8_linear")
+    return launch_linear(work, scale, offset, bias, residual=residual, grid=(out_scale, out_zero))
 
 
 def _cpu_text_linear(
@@ -196,39 +195,40 @@ def launch_linear(
     *,
     residual: Tensor | None = None,
     first: Tensor | None = None,
-    quantizer: tuple[Tensor, Tensor] | None = None,
+    grid: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Launches the kernel; where a tile splits the sums, torch code ends them, which Inductor fuses on."""
+    """Launches the kernel; where a tile splits the sums, torch code ends them, which Inductor fuses on.
+
+    With a grid, scale and zero point, the result is INT8.
+    """
     tile = work.tile()
     shape = (*work.x.shape[:-1], work.n)
     if tile.splits > 1 and first is None:
-        planes = launch_sums(work, tile, quantizer)
-        sums = planes.sum(0, dtype=torch.int32).reshape(shape)
-        return exact.dequantized(sums, scale, offset, bias, residual).half()
-    out = torch.empty(shape, dtype=torch.float16, device=work.x.device)
-    x_scale, x_zero = quantizer or (scale, scale)
+        sums = launch_sums(work, tile).sum(0, dtype=torch.int32).reshape(shape)
+        real = exact.dequantized(sums, scale, offset, bias, residual)
+        return real.half() if grid is None else exact.quantized(real, *grid)
+    out = torch.empty(shape, dtype=torch.float16 if grid is None else torch.int8, device=work.x.device)
     _launch(
         work,
         tile,
-        [scale, offset, bias, residual, first, x_scale, x_zero, out],
+        [scale, offset, bias, residual, first, *(grid or (None, None)), out],
         FIRST_PERIOD=0 if first is None else work.x.shape[-2],
-        FROM_HALF=quantizer is not None,
+        TO_INT8=grid is not None,
         SUMS_ONLY=False,
         SPLITS=1,
     )
     return out
 
 
-def launch_sums(work: Work, tile: Tile, quantizer: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def launch_sums(work: Work, tile: Tile) -> Tensor:
     """The product's INT32 sums alone, in as many parts as the tile splits them into: [splits, M, N]."""
     planes = torch.empty((tile.splits, work.m, work.n), dtype=torch.int32, device=work.x.device)
-    x_scale, x_zero = quantizer or (planes, planes)
     _launch(
         work,
         tile,
-        [None, None, None, None, None, x_scale, x_zero, planes],
+        [None, None, None, None, None, None, None, planes],
         FIRST_PERIOD=0,
-        FROM_HALF=quantizer is not None,
+        TO_INT8=False,
         SUMS_ONLY=True,
         SPLITS=tile.splits,
     )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import torch
 from torch.library import custom_op, triton_op
 
-Implementation = Callable[..., torch.Tensor]
+Implementation = Callable[..., Any]
+Operator = TypeVar("Operator", bound=Implementation)
 
 
-def operator(
-    name: str, *, cpu: Implementation, shape: Implementation
-) -> Callable[[Implementation], Implementation]:
+def operator(name: str, *, cpu: Implementation, shape: Implementation) -> Callable[[Operator], Operator]:
     """Registers the decorated function, which launches Triton kernels, as `mixdq::NAME`.
 
     With Triton installed, AOTInductor sees through the operator: it embeds the kernels' machine code, and
@@ -24,15 +22,14 @@ def operator(
     Args:
         name: the operator's name.
         cpu: what a CPU computes; its integers are exactly the kernel's.
-        shape: an empty tensor of the result's form.
+        shape: empty tensors of the results' forms.
     """
     register: Any = triton_op if find_spec("triton") else custom_op
 
-    def decorate(launch: Implementation) -> Implementation:
+    def decorate(launch: Operator) -> Operator:
         defined: Any = register(f"mixdq::{name}", launch, mutates_args=())
         defined.register_kernel("cpu")(cpu)
         defined.register_fake(shape)
-        callable_operator: Implementation = defined
-        return callable_operator
+        return cast(Operator, defined)
 
     return decorate

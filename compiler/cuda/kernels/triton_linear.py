@@ -70,8 +70,8 @@ def int8_linear_kernel(
     bias,
     residual,
     first,
-    x_scale,
-    x_zero,
+    out_scale,
+    out_zero,
     out,
     M,
     N,
@@ -81,7 +81,7 @@ def int8_linear_kernel(
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
     FIRST_PERIOD: tl.constexpr,
-    FROM_HALF: tl.constexpr,
+    TO_INT8: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
     EVEN_K: tl.constexpr,
     EARLY: tl.constexpr,
@@ -104,9 +104,6 @@ def int8_linear_kernel(
     # Rows and columns outside wrap around: they are computed and never stored.
     x_at = x + (m % M)[:, None] * K + (start * BLOCK_K + k)[None, :]
     w_at = weight + (n % N)[None, :] * K + (start * BLOCK_K + k)[:, None]
-    if FROM_HALF:
-        reciprocal = tl.div_rn(1.0, tl.load(x_scale))
-        zero = tl.load(x_zero).to(tl.float32)
     stored = (m < M)[:, None] & (n < N)[None, :]
     to = m.to(tl.int64)[:, None] * N + n[None, :]
     # What a small tile has registers for is read now, so that nothing waits for it after the sums.
@@ -123,8 +120,6 @@ def int8_linear_kernel(
             left = K - (start + step) * BLOCK_K
             x_tile = tl.load(x_at, mask=k[None, :] < left, other=0)
             w_tile = tl.load(w_at, mask=k[:, None] < left, other=0)
-        if FROM_HALF:
-            x_tile = to_int8(x_tile.to(tl.float32), reciprocal, zero)
         sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
         x_at += BLOCK_K
         w_at += BLOCK_K
@@ -141,4 +136,8 @@ def int8_linear_kernel(
         if FIRST_PERIOD > 0:
             constant = tl.load(first + n, mask=n < N, other=0.0).to(tl.float32)
             real = tl.where((m % FIRST_PERIOD == 0)[:, None], constant[None, :], real)
-        tl.store(out + to, real.to(tl.float16), mask=stored)
+        if TO_INT8:
+            zero = tl.load(out_zero).to(tl.float32)
+            tl.store(out + to, to_int8(real, tl.div_rn(1.0, tl.load(out_scale)), zero), mask=stored)
+        else:
+            tl.store(out + to, real.to(tl.float16), mask=stored)

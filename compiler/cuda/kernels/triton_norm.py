@@ -129,9 +129,16 @@ def group_apply_kernel(
     out_scale,
     out_zero,
     out,
+    first_scale,
+    first_zero,
+    second_scale,
+    second_zero,
+    first_out,
+    second_out,
     HEIGHT,
     WIDTH,
     BORDER: tl.constexpr,
+    BESIDE: tl.constexpr,
     TO_INT8: tl.constexpr,
     SILU: tl.constexpr,
     FIRST: tl.constexpr,
@@ -139,7 +146,10 @@ def group_apply_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """A block of the bordered image: factor, shift, SiLU, quantized; the border stands for 0."""
+    """A block of the bordered image: factor, shift, SiLU, quantized; the border stands for 0.
+
+    With BESIDE what is read is quantized as it is, too, each input for itself.
+    """
     image = tl.program_id(2)
     c = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -151,6 +161,14 @@ def group_apply_kernel(
     row = (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)[:, None]
     inside = within[:, None] & (c < C)[None, :]
     values = side_by_side(first, second, row, c[None, :], inside, FIRST, C)
+    if BESIDE:
+        steps = to_int8(values, tl.div_rn(1.0, tl.load(first_scale)), tl.load(first_zero).to(tl.float32))
+        tl.store(first_out + row * FIRST + c[None, :], steps, mask=inside & (c < FIRST)[None, :])
+        if FIRST < C:
+            reciprocal = tl.div_rn(1.0, tl.load(second_scale))
+            steps = to_int8(values, reciprocal, tl.load(second_zero).to(tl.float32))
+            at = row * (C - FIRST) + (c - FIRST)[None, :]
+            tl.store(second_out + at, steps, mask=inside & (c >= FIRST)[None, :])
     factor = tl.load(terms + image * (2 * C) + c, mask=c < C, other=0.0)
     shift = tl.load(terms + image * (2 * C) + C + c, mask=c < C, other=0.0)
     values = values * factor[None, :] + shift[None, :]

@@ -16,7 +16,7 @@ from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half, launc
 from mixdq.compiler.cuda.kernels.linear import (
     Work,
     int8_linear,
-    int8_linear_from_half,
+    int8_quantized_linear,
     int8_text_linear,
     launch_sums,
 )
@@ -75,26 +75,18 @@ Check = Callable[[Draw], Verdict]
 
 
 def check_linear(draw: Draw, work: Linear, *, zero: int = 9) -> Verdict:
-    """`int8_linear` and, where it runs on a GPU, its sums."""
+    """`int8_linear`, `int8_quantized_linear` and, where they run on a GPU, their sums."""
     x, weight = draw.int8(work.m, work.k), draw.int8(work.n, work.k)
     scale, offset = draw.scales(work.n), row_offsets(weight, zero)
     bias, residual = draw.half(work.n), draw.half(work.m, work.n)
     got = int8_linear(x, weight, scale, offset, bias, residual)
     expected = _centred_product(x, zero, weight) * scale.double() + bias.double() + residual.double()
     exact_sums = not x.is_cuda or _sums_are_exact(x, weight)
-    return _verdict(f"int8_linear {work}", got, expected, exact_sums)
-
-
-def check_linear_from_half(draw: Draw, work: Linear, *, zero: int = -7) -> Verdict:
-    """`int8_linear_from_half`."""
-    x, weight = draw.half(work.m, work.k), draw.int8(work.n, work.k)
-    x_scale, x_zero = _quantizer(draw, 0.03, zero)
-    scale, offset = draw.scales(work.n), row_offsets(weight, zero)
-    bias, residual = draw.half(work.n), draw.half(work.m, work.n)
-    got = int8_linear_from_half(x, x_scale, x_zero, weight, scale, offset, bias, residual)
-    steps = exact.quantized(x, x_scale, x_zero)
-    expected = _centred_product(steps, zero, weight) * scale.double() + bias.double() + residual.double()
-    return _verdict(f"int8_linear_from_half {work}", got, expected)
+    half = _verdict(f"int8_linear {work}", got, expected, exact_sums)
+    grid = _quantizer(draw, float(expected.abs().max()) / 100, zero)
+    steps = int8_quantized_linear(x, weight, scale, offset, bias, residual, *grid)
+    flips = _flips(steps, expected, grid)
+    return Verdict(half.case, max(flips, half.error), half.right and flips < _FLIPS)
 
 
 def check_text_linear(draw: Draw, work: Linear, *, tokens: int = 77) -> Verdict:
@@ -114,11 +106,8 @@ def check_geglu(draw: Draw, work: Linear, *, zero: int = 11) -> Verdict:
     value, gate = (_centred_product(x, zero, weight) * scale.double() + bias.double()).chunk(2, -1)
     expected = value * functional.gelu(gate)
     half = _verdict("", int8_geglu_half(x, weight, scale, offset, bias), expected)
-    out_scale, out_zero = _quantizer(draw, float(expected.abs().max()) / 100, zero)
-    got = int8_geglu(x, weight, scale, offset, bias, out_scale, out_zero)
-    steps = (expected / out_scale.double()).round().add(out_zero).clamp(-128, 127)
-    off = (got.double() - steps).abs()
-    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
+    grid = _quantizer(draw, float(expected.abs().max()) / 100, zero)
+    flips = _flips(int8_geglu(x, weight, scale, offset, bias, *grid), expected, grid)
     sums_right = True
     if x.is_cuda:
         sums = torch.empty((work.m, work.n), dtype=torch.int32, device=x.device)
@@ -194,6 +183,13 @@ def _sums_are_exact(x: Tensor, weight: Tensor) -> bool:
     work = Work(x, weight, "int8_linear")
     sums = launch_sums(work, work.tile()).sum(0, dtype=torch.int32)
     return torch.equal(sums, exact.product(x, weight))
+
+
+def _flips(got: Tensor, expected: Tensor, grid: tuple[Tensor, Tensor]) -> float:
+    """The share of integers that are off by one; infinite if one is off by more."""
+    steps = (expected / grid[0].double()).round().add(grid[1]).clamp(-128, 127)
+    off = (got.double() - steps).abs()
+    return float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
 
 
 def _quantizer(draw: Draw, scale: float, zero: int) -> tuple[Tensor, Tensor]:

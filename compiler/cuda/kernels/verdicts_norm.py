@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm
+from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm, int8_group_norm_beside
 from mixdq.compiler.cuda.kernels.layer_norm import int8_layer_norm
 from mixdq.compiler.cuda.kernels.shapes import GroupNorm, LayerNorm
 from mixdq.compiler.cuda.kernels.verdicts import Draw, Verdict
@@ -29,7 +29,7 @@ def check_layer_norm(draw: Draw, work: LayerNorm, *, batch: int = 1) -> Verdict:
 
 
 def check_group_norm(draw: Draw, work: GroupNorm, *, batch: int = 1, groups: int = 32) -> Verdict:
-    """`int8_group_norm` of one image or two side by side, with SiLU and a border or neither."""
+    """Of one image or two side by side, with SiLU and a border or neither; what it reads quantized, too."""
     channels, border = work.first + work.second, int(work.silu)
     first = draw.half(batch, work.side, work.side, work.first) * 2 + 3
     second = draw.half(batch, work.side, work.side, work.second) if work.second else None
@@ -42,11 +42,26 @@ def check_group_norm(draw: Draw, work: GroupNorm, *, batch: int = 1, groups: int
     scale, zero = _quantizer(normal)
     got = int8_group_norm(first, second, weight, bias, groups, _EPS, work.silu, border, scale, zero)
     bordered = functional.pad(normal, (0, 0, border, border, border, border))
-    return _verdict(f"int8_group_norm {work} batch {batch}", got, bordered, scale, zero)
+    alone = _verdict(f"int8_group_norm {work} batch {batch}", got, bordered, scale, zero)
+    grids = [_quantizer(part.double()) for part in (first, second) if part is not None]
+    again, *beside = int8_group_norm_beside(
+        *(first, second, weight, bias, groups, _EPS, work.silu, border, scale, zero), *grids[0], *grids[-1]
+    )
+    read = [
+        _verdict(alone.case, one, part.double(), *grid)
+        for one, part, grid in zip(beside, (first, second), grids, strict=False)
+        if part is not None
+    ]
+    return Verdict(
+        alone.case,
+        max(one.error for one in (alone, *read)),
+        torch.equal(again, got) and all(one.right for one in (alone, *read)),
+    )
 
 
 def _quantizer(expected: Tensor) -> tuple[Tensor, Tensor]:
-    scale = torch.full((1,), float(expected.abs().max()) / 140, device=expected.device)
+    # No whole number, which would make halves of many FP16 values.
+    scale = torch.full((1,), float(expected.abs().max()) / 139.7, device=expected.device)
     return scale, torch.full((1,), -11, dtype=torch.int32, device=expected.device)
 
 

@@ -64,6 +64,33 @@ def test_two_images_side_by_side_are_one() -> None:
     assert torch.equal(norm.quantized((pixels[..., :12], pixels[..., 12:]), grid, 1), whole)
 
 
+@pytest.mark.parametrize("split", [None, 12])
+def test_what_a_group_norm_reads_is_quantized_beside_it(split: int | None) -> None:
+    norm, grid, pixels = _group_norm(32), Quantize(GRID, CPU), _half(2, 4, 5, 32)
+    parts = (pixels,) if split is None else (pixels[..., :split], pixels[..., split:])
+    grids = [Quantize(InputGrid(0.01 * (1 + index), index - 3), CPU) for index in range(len(parts))]
+    found, beside = norm.quantized_beside(parts, grid, 1, grids)
+    assert torch.equal(found, norm.quantized(parts, grid, 1))
+    assert [one.shape for one in beside] == [part.shape for part in parts]
+    for one, part, own in zip(beside, parts, grids, strict=True):
+        most, share = _off_by(one, own(part))
+        assert most <= 1
+        assert share < 0.02
+
+
+def test_a_product_quantizes_for_the_one_that_reads_it() -> None:
+    first, second = _int8_product(32, GRID), _int8_product(8, InputGrid(0.5, 4))
+    activation, residual = _integers(3, 32), _half(3, 32)
+    most, share = _off_by(
+        first.before(second, activation, residual), second.quantize(first(activation, residual))
+    )
+    # FP16 lies between the two where they are apart.
+    assert most <= 1
+    assert share < 0.05
+    plain = HalfProduct(_half(8, 32), None)
+    assert torch.equal(first.before(plain, activation, residual), first(activation, residual))
+
+
 def test_the_border_of_a_group_norm_is_the_zero_point() -> None:
     bordered = _group_norm(8).quantized((_half(1, 3, 3, 8),), Quantize(GRID, CPU), 1)
     assert bordered.shape == (1, 5, 5, 8)

@@ -79,7 +79,6 @@ def test_by_rule_few_tiles_of_long_sums_are_split() -> None:
     assert default_tile(Shape("int8_conv2d", 256, 1280, 11520)).splits == 6
     assert default_tile(Shape("int8_linear", 256, 1280, 1280)).splits == 1
     assert default_tile(Shape("int8_conv2d", 16384, 320, 11520)).splits == 1
-    assert default_tile(Shape("int8_linear_from_half", 256, 1280, 5120)).splits == 1
 
 
 def test_by_rule_many_tiles_are_large() -> None:
