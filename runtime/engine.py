@@ -32,7 +32,7 @@ class Engine(Protocol):
             inputs: every input by its name, of exactly the shape and type in `record.inputs`.
 
         Returns:
-            Every output by its name.
+            Every output by its name, in arrays that nobody else uses.
         """
         ...
 
@@ -105,7 +105,7 @@ def run_padded(engine: Engine, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """
     count = max(value.shape[0] for value in inputs.values() if value.ndim)
     fed = {spec.name: _fit(inputs[spec.name], spec) for spec in engine.record.inputs}
-    return {name: value[:count].astype(np.float32) for name, value in engine.run(fed).items()}
+    return {name: value[:count].astype(np.float32, copy=False) for name, value in engine.run(fed).items()}
 
 
 def _fit(value: Array, spec: TensorSpec) -> Array:

@@ -49,7 +49,7 @@ def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
         TensorSpec("n", "float16", (1, 4, 16, 16)),
     )
     packages = [
-        PackageRecord(size, f"engines/unet-{size}.pt2", "w", "torch 2.11.0", "H200", (sample,), (noise,))
+        PackageRecord(size, f"engines/unet-{size}.pt2", "w", "torch 2.11.0", "H200", (sample,), (noise,), size << 20)
         for size in (128, 192)
     ]
     files = tuple(FileRecord(path, "0" * 64, 1) for path in ("w", *(one.path for one in packages)))
@@ -66,6 +66,7 @@ def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
     assert [file.path for file in record.weights] == ["w"]
     assert (record.target, record.builder, record.built_for) == ("cuda:sm90", "torch 2.11.0", "H200")
     assert record.inputs == (sample,)
+    assert record.scratch_bytes == 192 << 20  # what computing takes beside the constants
 
 
 def test_tiles_are_those_of_a_table_or_those_that_ship_or_by_rule(tmp_path: Path) -> None:
