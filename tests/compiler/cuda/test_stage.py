@@ -49,7 +49,9 @@ def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
         TensorSpec("n", "float16", (1, 4, 16, 16)),
     )
     packages = [
-        PackageRecord(size, f"engines/unet-{size}.pt2", "w", "torch 2.11.0", "H200", (sample,), (noise,), size << 20)
+        PackageRecord(
+            size, f"engines/unet-{size}.pt2", "w", "torch 2.11.0", "H200", (sample,), (noise,), size << 20
+        )
         for size in (128, 192)
     ]
     files = tuple(FileRecord(path, "0" * 64, 1) for path in ("w", *(one.path for one in packages)))
