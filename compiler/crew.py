@@ -13,6 +13,7 @@ from mixdq.compiler.records import StageRecord, key_of, sweep
 from mixdq.compiler.room import IDLE_TORCH_MIB, check_disk, check_memory, memory_for_stages
 from mixdq.compiler.stages import Hashed, Lane, Outcome, Stage, Watch, make
 from mixdq.compiler.worker import Call, Finished, Progress, Worker
+from mixdq.configs.errors import MachineError
 
 
 def execute(stages: Sequence[Stage], *, jobs: int, watch: Watch, memory_mib: float | None = None) -> Outcome:
@@ -101,7 +102,10 @@ class _Crew:
         for connection in wait(list(self.running)):
             assert isinstance(connection, Connection)
             running = self.running[connection]
-            message = running.worker.receive()
+            try:
+                message = running.worker.receive()
+            except MachineError as error:
+                raise MachineError(f"{running.stage.name}: {error}") from error
             if isinstance(message, Progress):
                 self._watch.progressed(running.stage.name, message)
             else:
