@@ -27,9 +27,10 @@ T = TypeVar("T")
 
 _GRACE_S = 3.0
 _REPORT_INTERVAL_S = 0.05
+_OUT_OF_GPU_MEMORY = "cuda out of memory"
 _OUT_OF_MEMORY = (
     *("cannot allocate memory", "can't allocate memory", "failed to allocate memory", "bad_alloc"),
-    *("failed to map segment", "can't start new thread"),
+    *("failed to map segment", "can't start new thread", _OUT_OF_GPU_MEMORY),
 )
 """What the system, its loader, torch, ONNX Runtime and C++ say when memory, or a limit on it, ran out."""
 _CHILD = "from mixdq.compiler.worker import serve; serve()"
@@ -222,6 +223,11 @@ def _out_of_memory(error: BaseException) -> MachineError | None:
     while link is not None:
         if isinstance(link, MemoryError) or any(words in str(link).lower() for words in _OUT_OF_MEMORY):
             found = f" ({str(link).splitlines()[0]})" if str(link) else ""
+            if _OUT_OF_GPU_MEMORY in str(link).lower():
+                return MachineError(
+                    f"the GPU's memory ran out in a step{found}; end what else runs on it, use --jobs 1, or "
+                    "choose a lower resolution, a smaller batch or fewer bits"
+                )
             return MachineError(
                 f"a step ran out of memory{found}; use --jobs 1, raise a limit that is set (`ulimit -v`) or "
                 "use a machine with more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 from mixdq.configs.bundle import Component, EngineRecord
@@ -107,6 +108,30 @@ def check_room(component: Component, constants: int, scratch: int, free: int) ->
             f"{component} needs {_mib(constants)} MiB of the GPU's memory for its weights and "
             f"{_mib(scratch)} MiB to compute, and {free // _MIB} MiB are free; end what else runs on the "
             "GPU, or build a bundle of fewer bits, a lower resolution or a smaller batch"
+        )
+
+
+def check_all(records: Sequence[EngineRecord], free: int) -> None:
+    """Refuses engines whose weights and computing together, at the smallest resolution, have no room.
+
+    Args:
+        records: all that a bundle has for one target.
+        free: bytes that the GPU and torch's allocator have free.
+
+    Raises:
+        MachineError: says what they need, and what there is.
+    """
+    weights = {file.path: file.bytes for record in records for file in record.weights}
+    constants, sizes = sum(weights.values()), {record.resolution for record in records} - {None}
+    scratch = min(
+        max(record.scratch_bytes or 0 for record in records if record.resolution in (None, size))
+        for size in sizes or {None}
+    )
+    if constants + scratch > free:
+        raise MachineError(
+            f"the engines of {records[0].target} need {_mib(constants)} MiB of the GPU's memory for their "
+            f"weights and {_mib(scratch)} MiB to compute at the smallest resolution, and {free // _MIB} MiB "
+            "are free; end what else runs on the GPU, or build a bundle of fewer bits"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -20,6 +20,7 @@ from mixdq.configs.gpu import find_gpu
 from mixdq.configs.target import Target
 from mixdq.runtime.cuda_checks import (
     TunedElsewhereWarning,
+    check_all,
     check_package,
     check_room,
     load_torch,
@@ -35,14 +36,21 @@ _WARM_UPS = 2  # libraries load and choose kernels then, which can't be recorded
 class CudaOpener:
     """Opens a target's packages, all on one stream of one GPU; see `Opener`."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, records: Sequence[EngineRecord] = ()) -> None:
         """Loads torch and takes the GPU.
+
+        Args:
+            target: whose packages.
+            records: those that it will be asked for; none if they are not known.
 
         Raises:
             TargetError: torch or the GPU is missing, or is the wrong one.
+            MachineError: the GPU has no room for all of them, whatever the resolution.
         """
         self._gpu = require_cuda(target, find_gpu())
         self._torch = load_torch(target)
+        if records:
+            check_all(records, _free_bytes(self._torch))
         self._constants: dict[tuple[Path, ...], dict[str, Any]] = {}
         self._said: set[str] = set()
         self._lock = Lock()
@@ -63,8 +71,9 @@ class CudaOpener:
         """
         torch = self._torch
         constants = 0 if weights in self._constants else sum(file.bytes for file in record.weights)
-        check_room(record.component, constants, record.scratch_bytes or 0, _free_bytes(torch))
-        with _telling(torch, f"loading {path.name}"):
+        # While another thread records a graph, nothing may be allocated.
+        with self._lock, _telling(torch, f"loading {path.name}"):
+            check_room(record.component, constants, record.scratch_bytes or 0, _free_bytes(torch))
             if weights not in self._constants:
                 self._constants[weights] = map_constants(torch, weights, "cuda")
             return self.network(path, self._constants[weights])
@@ -83,9 +92,10 @@ class CudaOpener:
 
     def close(self) -> None:
         """Gives the constants back."""
-        self._constants.clear()
-        self._pool = None
-        self._torch.cuda.empty_cache()
+        with self._lock:
+            self._constants.clear()
+            self._pool = None
+            self._torch.cuda.empty_cache()
 
 
 class CudaNetwork:
@@ -105,9 +115,10 @@ class CudaNetwork:
 
     def engine(self, record: EngineRecord, profile: int) -> CudaEngine:
         """The network at its one resolution."""
-        if self._engine is None:
-            self._engine = CudaEngine(self._torch, self._package, record, self._pool, self._lock)
-        return self._engine
+        with self._lock:
+            if self._engine is None:
+                self._engine = CudaEngine(self._torch, self._package, record, self._pool, self._lock)
+            return self._engine
 
     def close(self) -> None:
         """Gives the package and its graph back."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from mixdq.configs.bundle import Bundle
+from mixdq.configs.bundle import Bundle, EngineRecord
 from mixdq.configs.errors import TargetError
 from mixdq.configs.target import Backend, Target
 from mixdq.runtime.engine import Opener
@@ -48,7 +49,9 @@ def load(
             f"{root} was built for {', '.join(sorted(built))}, not for {target}; "
             f"add it with `mixdq-compile run MODEL {options} --out {root}`"
         )
-    engines = EngineStore(bundle, root, wanted, open_with(wanted, OnnxDevice.parse(device), threads))
+    records = [engine for engine in bundle.engines if engine.target == target]
+    opener = open_with(wanted, OnnxDevice.parse(device), threads, records)
+    engines = EngineStore(bundle, root, wanted, opener)
     try:
         return Pipeline(bundle, engines)
     except BaseException:
@@ -56,18 +59,27 @@ def load(
         raise
 
 
-def open_with(target: Target, device: OnnxDevice, threads: int | None) -> Opener:
+def open_with(
+    target: Target, device: OnnxDevice, threads: int | None, records: Sequence[EngineRecord] = ()
+) -> Opener:
     """The back end of a target.
+
+    Args:
+        target: whose engines.
+        device: where ONNX Runtime computes.
+        threads: of an engine on the CPU.
+        records: the engines that it will open, if they are known.
 
     Raises:
         TargetError: it can't be executed here.
+        MachineError: the GPU has no room for them.
     """
     if target.backend is Backend.CPU:
         return OnnxOpener(device, threads)
     if target.backend is Backend.CUDA:
         from mixdq.runtime.cuda_engine import CudaOpener
 
-        return CudaOpener(target)
+        return CudaOpener(target, records)
     # Not before it is needed: it is of no use on a machine without a GPU.
     from mixdq.runtime.tensorrt_engine import TensorRtOpener
 

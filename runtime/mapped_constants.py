@@ -36,6 +36,7 @@ def map_constants(torch: Any, paths: Sequence[Path], device: str) -> dict[str, A
 
     Raises:
         BundleError: a file does not have the form of one.
+        torch.cuda.OutOfMemoryError: the GPU's memory ran out.
     """
     tensors: dict[str, Any] = {}
     for path in paths:
@@ -43,6 +44,8 @@ def map_constants(torch: Any, paths: Sequence[Path], device: str) -> dict[str, A
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         try:
             tensors.update(_tensors(torch, content, device))
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (ValueError, KeyError, RuntimeError) as error:
             raise BundleError(
                 f"{path} is no file of constants that mixdq wrote ({error}); build the bundle again"

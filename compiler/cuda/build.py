@@ -61,7 +61,7 @@ def build_packages(report: Report, order: PackageOrder, device: str) -> Made:
 def _compile_all(
     report: Report, order: PackageOrder, device: str, tiles: TileTable, gpu: str
 ) -> list[PackageRecord]:
-    """Compiles the packages and writes their constants; leaves nothing in the GPU's memory."""
+    """Compiles the packages and writes their constants; lets go of what it can of the GPU's memory."""
     report("reading weights", 0, None)
     root = order.root
     network = make_network(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
+from shlex import quote
 
 import torch._inductor.config
 from torch._inductor.runtime.cache_dir_utils import cache_dir
@@ -34,11 +35,11 @@ def package_compiler() -> str:
     folder = Path(cache_dir()) / "mixdq" / known
     script = folder / Path(chosen).name
     if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _NAME).unlink(missing_ok=True)
-        (folder / _NAME).symlink_to(library)
+        # Several processes may do this at once: each file is there whole from the first moment.
+        with writing(folder / _NAME) as temporary:
+            temporary.symlink_to(library)
         with writing(script) as temporary:
-            temporary.write_text(f'#!/bin/sh\nexec "{chosen}" "$@" "-L{folder}"\n')
+            temporary.write_text(f'#!/bin/sh\nexec {quote(chosen)} "$@" {quote(f"-L{folder}")}\n')
             temporary.chmod(0o755)
     return str(script)
 
@@ -55,7 +56,7 @@ def check_linked(package: Path, name: str) -> None:
     """
     with zipfile.ZipFile(package) as archive:
         programs = [archive.read(entry) for entry in archive.namelist() if entry.endswith(".wrapper.so")]
-    if not all(_NAME.encode() in program for program in programs):
+    if not programs or not all(_NAME.encode() in program for program in programs):
         raise TargetError(
             f"{torch._inductor.config.cpp.cxx[-1]} linked a copy of the C++ standard library into {name}, "
             f"expected {_NAME}: beside torch's it would crash; name a compiler in CXX that links the shared "
@@ -67,5 +68,5 @@ def _loaded() -> Path | None:
     """The file of the library that this process has loaded; None where the system does not say."""
     if not _MAPS.exists():
         return None
-    files = (line.rsplit(maxsplit=1)[-1] for line in _MAPS.read_text().splitlines())
-    return next((Path(file) for file in files if Path(file).name.startswith(_NAME)), None)
+    files = (Path(line.split(maxsplit=5)[-1]) for line in _MAPS.read_text().splitlines())
+    return next((file for file in files if file.name.startswith(_NAME) and file.exists()), None)

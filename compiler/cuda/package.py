@@ -72,6 +72,8 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
                 )
                 named.replace(temporary)
                 check_linked(temporary, path.name)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
             raise GraphError(f"torch could not compile {path.name}: {_shortened(str(error))}") from error
     own = {**exported.state_dict, **exported.constants}

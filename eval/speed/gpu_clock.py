@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixdq.configs.errors import EvaluationError
 from mixdq.eval.speed.kernel_kinds import Launch
 
 _RUNS = 50
@@ -45,7 +46,12 @@ def profile_run(run: Run) -> list[Launch]:
         (event for event in found.events() if event.device_type.name == "CUDA"),
         key=lambda event: event.time_range.start,
     )
-    length = len(events) // _PROFILED
+    length, more = divmod(len(events), _PROFILED)
+    if more:
+        raise EvaluationError(
+            f"the profiler saw {len(events)} kernels in {_PROFILED} runs, expected as many in each; measure "
+            "again"
+        )
     return [
         Launch(events[place].name, fmean(event.time_range.elapsed_us() for event in events[place::length]))
         for place in range(length)

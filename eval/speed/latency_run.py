@@ -36,7 +36,7 @@ class CaseTimes:
         stages: of every picture, by stage.
         clocks: what each stage was measured by.
         kernels: of the UNet, if they were asked for.
-        sm_mhz: the clock rate of the GPU's multiprocessors meanwhile; None without a GPU.
+        sm_mhz: the clock rate of the GPU's multiprocessors meanwhile; None without a GPU or NVML.
     """
 
     stages: Mapping[str, Sequence[float]]

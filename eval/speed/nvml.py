@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import median
@@ -93,7 +93,9 @@ class ClockWatch(_Watch):
         return round(median(self._seen)) if self._seen else None
 
     def _look(self) -> None:
-        self._seen.append(int(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)))
+        with suppress(self._nvml.NVMLError):  # a part of a GPU, or one that is shared, may not tell
+            rate = self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)
+            self._seen.append(int(rate))
 
 
 class GpuWatch(_Watch):

@@ -204,14 +204,16 @@ def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[
 
     with ThreadPoolExecutor(order.at_once) as pool:
         tasks = [pool.submit(child.start, threads, late) for child in children]
-        while time.monotonic() < until:
-            watch(f"compiling: {sum(child.ready for child in children)} of {len(children)} are ready")
-            left = until - time.monotonic()
-            if not wait(tasks, timeout=min(5.0, max(0.0, left))).not_done:
-                break
-        late.set()
-        for child in children:
-            if not child.ready:
-                child.kill()
+        try:
+            while time.monotonic() < until:
+                watch(f"compiling: {sum(child.ready for child in children)} of {len(children)} are ready")
+                left = until - time.monotonic()
+                if not wait(tasks, timeout=min(5.0, max(0.0, left))).not_done:
+                    break
+        finally:  # after Ctrl-C, too, none begins any more
+            late.set()
+            for child in children:
+                if not child.ready:
+                    child.kill()
     for task in tasks:
         task.result()

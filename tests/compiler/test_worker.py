@@ -75,6 +75,11 @@ def test_memory_that_runs_out_in_a_library_is_the_same_error_in_its_words(jobs: 
         run_in_child(jobs.exhaust_in_other_words, words)
 
 
+def test_a_gpu_whose_memory_runs_out_is_told_from_the_machine(jobs: Any) -> None:
+    with pytest.raises(MachineError, match=r"the GPU's memory ran out in a step \(CUDA out of memory"):
+        run_in_child(jobs.exhaust_in_other_words, "CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
 def test_a_stopped_worker_leaves_no_process_and_no_half_file(jobs: Any, tmp_path: Any) -> None:
     with Worker() as worker:
         worker.submit(Call(jobs.half_write, (tmp_path / "file",)))

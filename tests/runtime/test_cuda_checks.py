@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from mixdq.configs.errors import BundleError, MachineError, TargetError
 from mixdq.configs.gpu import Gpu, find_gpu
 from mixdq.configs.target import Target
 from mixdq.runtime.cuda_checks import (
+    check_all,
     check_package,
     check_room,
     load_torch,
@@ -98,3 +100,16 @@ def test_memory_that_does_not_hold_weights_and_work_is_said_before_loading() -> 
         check_room(Component.UNET, 3 * GIB, GIB, 4 * GIB - 1)
     # The next resolution's package has the weights already.
     check_room(Component.UNET, 0, GIB, GIB)
+
+
+def test_engines_that_do_not_fit_together_are_refused_before_the_first_is_loaded(
+    record: EngineRecord,
+) -> None:
+    large = replace(record, resolution=1024, scratch_bytes=3 * GIB)
+    text = FileRecord("engines/text_encoder.cuda-sm90.weights", "0" * 64, GIB)
+    encoder = replace(record, component=Component.TEXT_ENCODER, resolution=None, weights=(text,))
+    records = [encoder, replace(record, scratch_bytes=GIB), large]
+    check_all(records, 5 * GIB)  # the UNet's constants count once, computing at 512 alone
+    with pytest.raises(MachineError, match=r"need 4096 MiB .* and 1024 MiB to compute .* 5119 MiB are free"):
+        check_all(records, 5 * GIB - 1)
+    check_all([encoder], GIB)

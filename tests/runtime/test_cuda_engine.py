@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,3 +48,13 @@ def test_a_file_that_holds_no_constants_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, path, metadata={CHANNELS_LAST: json.dumps(["a"])})
     with pytest.raises(BundleError, match="no file of constants"):
         map_constants(torch, [path], "cpu")
+
+
+def test_memory_that_runs_out_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    write_constants(tmp_path / "unet.weights", {"a": torch.zeros(2)})
+    monkeypatch.setattr(torch, "frombuffer", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        map_constants(torch, [tmp_path / "unet.weights"], "cpu")

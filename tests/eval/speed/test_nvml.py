@@ -23,9 +23,12 @@ class _Driver:
         self.rates = [345, 1980, 1965, 1980, 1980]
 
     NVML_CLOCK_SM = 1
+    NVMLError = LookupError
 
     def nvmlDeviceGetClockInfo(self, handle: object, kind: int) -> int:  # noqa: N802
         assert kind == self.NVML_CLOCK_SM
+        if not self.rates:
+            raise self.NVMLError
         rate, *self.rates = self.rates
         if len(self.rates) == 1:
             self.asked.set()
@@ -64,6 +67,15 @@ def test_the_clock_rate_is_the_median_of_what_was_seen(monkeypatch: pytest.Monke
     with ClockWatch() as watch:
         assert driver.asked.wait(10)
     assert watch.sm_mhz == 1980
+
+
+def test_a_driver_that_does_not_tell_the_clock_rate_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = _Driver(knows_us=True)
+    driver.rates = []
+    monkeypatch.setattr(nvml, "_open", lambda: (driver, object()))
+    with ClockWatch() as watch:
+        pass
+    assert watch.sm_mhz is None
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
