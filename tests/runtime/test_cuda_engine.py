@@ -51,7 +51,7 @@ def test_a_file_that_holds_no_constants_is_refused(tmp_path: Path) -> None:
 
 
 def test_memory_that_runs_out_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> Any:
+    def full(*_: object, **__: object) -> Any:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     write_constants(tmp_path / "unet.weights", {"a": torch.zeros(2)})
