@@ -52,7 +52,7 @@ class GroupNorm(nn.Module):
         self, parts: tuple[Tensor, ...], grid: Quantize, border: int, grids: Sequence[Quantize]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The same, and the integers of each part itself, of a grid of its own."""
-        first, last = grids[0], grids[-1]
+        first, last = grids[0], grids[-1]  # of one part the second is not read
         integers, *beside = int8_group_norm_beside(
             *self._arguments(parts, grid, border), first.scale, first.zero, last.scale, last.zero
         )

@@ -60,7 +60,7 @@ def _peak(package: Any, inputs: Sequence[TensorSpec]) -> int:
 
 def _loaded(path: Path, constants: Mapping[str, Tensor]) -> Any:
     loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
-    # Not of torch's public names: their loader asks the C++ compiler about this machine's processor first.
+    # As the runtime does it (`runtime/cuda_engine.py`), which the compiler does not import.
     package: Any = importlib.import_module("torch.export.pt2_archive._package").AOTICompiledModel(loader)
     needed = {name: constants[name] for name in package.get_constant_fqns()}
     package.load_constants(needed, check_full_update=True, user_managed=True)

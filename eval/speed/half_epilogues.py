@@ -24,7 +24,8 @@ def half_epilogues() -> Iterator[None]:
 
     The layers behind them read as many INT8 numbers as ever: those that the first half of the written bytes
     happens to be. So kernels, launches and what is read are the same but for the end of the producers, and
-    the results mean nothing. Attention to the text still quantizes where its kernel computes the queries too.
+    the results mean nothing. Attention to the text still quantizes where its kernel computes the queries too
+    (from 512 rows on): that is no part of the difference.
     """
     replaced = (
         (transformer, "int8_attention", _attention),
