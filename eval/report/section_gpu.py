@@ -18,7 +18,7 @@ _WAYS = {
     "compiled": "FP16, torch.compile",
     "fp16": "this project, FP16",
     "w8a8": "this project, W8A8",
-    "w8a8-before": "this project, W8A8, before",
+    "w8a8-before": "W8A8 before",
     "w4a16": "this project, W4A16",
     "w8a8-half": "W8A8 writing FP16",
     "torchao": "torchao, FP8",
