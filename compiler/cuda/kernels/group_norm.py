@@ -105,22 +105,10 @@ def int8_group_norm(
 
 
 def _cpu_group_norm_beside(
-    first: Tensor,
-    second: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
-    groups: int,
-    eps: float,
-    silu: bool,
-    border: int,
-    out_scale: Tensor,
-    out_zero: Tensor,
-    first_scale: Tensor,
-    first_zero: Tensor,
-    second_scale: Tensor,
-    second_zero: Tensor,
+    first: Tensor, second: Tensor | None, *others: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    normal = _cpu_group_norm(first, second, weight, bias, groups, eps, silu, border, out_scale, out_zero)
+    *norm, first_scale, first_zero, second_scale, second_zero = others
+    normal = _cpu_group_norm(first, second, *norm)
     other = first.new_empty(0, dtype=torch.int8)
     if second is not None:
         other = exact.quantized(second, second_scale, second_zero)

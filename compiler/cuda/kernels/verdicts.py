@@ -72,6 +72,15 @@ class Draw:
 
 
 Check = Callable[[Draw], Verdict]
+Grid = tuple[Tensor, Tensor]
+"""A quantizer's scale and zero point."""
+
+
+def flips_of(got: Tensor, expected: Tensor, grid: Grid) -> float:
+    """The share of integers that are off by one from `expected` on a grid; infinite if one is off by more."""
+    steps = (expected / grid[0].double()).round().add(grid[1]).clamp(-128, 127)
+    off = (got.double() - steps).abs()
+    return float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
 
 
 def check_linear(draw: Draw, work: Linear, *, zero: int = 9) -> Verdict:
@@ -85,7 +94,7 @@ def check_linear(draw: Draw, work: Linear, *, zero: int = 9) -> Verdict:
     half = _verdict(f"int8_linear {work}", got, expected, exact_sums)
     grid = _quantizer(draw, float(expected.abs().max()) / 100, zero)
     steps = int8_quantized_linear(x, weight, scale, offset, bias, residual, *grid)
-    flips = _flips(steps, expected, grid)
+    flips = flips_of(steps, expected, grid)
     return Verdict(half.case, max(flips, half.error), half.right and flips < _FLIPS)
 
 
@@ -107,7 +116,7 @@ def check_geglu(draw: Draw, work: Linear, *, zero: int = 11) -> Verdict:
     expected = value * functional.gelu(gate)
     half = _verdict("", int8_geglu_half(x, weight, scale, offset, bias), expected)
     grid = _quantizer(draw, float(expected.abs().max()) / 100, zero)
-    flips = _flips(int8_geglu(x, weight, scale, offset, bias, *grid), expected, grid)
+    flips = flips_of(int8_geglu(x, weight, scale, offset, bias, *grid), expected, grid)
     sums_right = True
     if x.is_cuda:
         sums = torch.empty((work.m, work.n), dtype=torch.int32, device=x.device)
@@ -185,14 +194,7 @@ def _sums_are_exact(x: Tensor, weight: Tensor) -> bool:
     return torch.equal(sums, exact.product(x, weight))
 
 
-def _flips(got: Tensor, expected: Tensor, grid: tuple[Tensor, Tensor]) -> float:
-    """The share of integers that are off by one; infinite if one is off by more."""
-    steps = (expected / grid[0].double()).round().add(grid[1]).clamp(-128, 127)
-    off = (got.double() - steps).abs()
-    return float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
-
-
-def _quantizer(draw: Draw, scale: float, zero: int) -> tuple[Tensor, Tensor]:
+def _quantizer(draw: Draw, scale: float, zero: int) -> Grid:
     return (
         torch.tensor([scale], dtype=torch.float32, device=draw.device),
         torch.tensor([zero], dtype=torch.int32, device=draw.device),

@@ -11,7 +11,7 @@ from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.packing import row_offsets
 from mixdq.compiler.cuda.kernels.shapes import Linear
 from mixdq.compiler.cuda.kernels.text_attention import int8_text_attention
-from mixdq.compiler.cuda.kernels.verdicts import Draw, Verdict
+from mixdq.compiler.cuda.kernels.verdicts import Draw, Grid, Verdict, flips_of
 
 # Shares of the softmax are rounded to FP16 before they mix the values.
 _TOLERANCE = 8e-4
@@ -29,7 +29,7 @@ def check_attention(
     half = half_attention(query, key, value, heads)
     error = float((half.double() - expected).norm() / expected.norm())
     grid = _grid(expected, zero)
-    flips = _flips(int8_attention(query, key, value, heads, *grid), expected, grid)
+    flips = flips_of(int8_attention(query, key, value, heads, *grid), expected, grid)
     right = error < _TOLERANCE and flips < _FLIPS
     return Verdict(
         f"int8_attention {work.m} queries, {keys} keys, {heads} heads batch {batch}",
@@ -50,12 +50,9 @@ def check_text_attention(
     expected = _attended(query.half(), key, value, heads)
     grid = _grid(expected, zero)
     got = int8_text_attention(x, weight, scale, offset, None, key, value, heads, *grid)
-    flips = _flips(got, expected, grid)
+    flips = flips_of(got, expected, grid)
     case = f"int8_text_attention {work}, {keys} keys, {heads} heads batch {batch}"
     return Verdict(case, flips, flips < _FLIPS)
-
-
-Grid = tuple[Tensor, Tensor]
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -69,10 +66,3 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
 def _grid(expected: Tensor, zero: int) -> Grid:
     scale = torch.full((1,), float(expected.abs().max()) / 100, device=expected.device)
     return scale, torch.full((1,), zero, dtype=torch.int32, device=expected.device)
-
-
-def _flips(got: Tensor, expected: Tensor, grid: Grid) -> float:
-    """The share of integers that are off by one; infinite if one is off by more."""
-    steps = (expected / grid[0].double()).round().add(grid[1]).clamp(-128, 127)
-    off = (got.double() - steps).abs()
-    return float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf

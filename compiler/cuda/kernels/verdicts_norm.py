@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,7 +9,7 @@ from torch.nn import functional
 from mixdq.compiler.cuda.kernels.group_norm import int8_group_norm, int8_group_norm_beside
 from mixdq.compiler.cuda.kernels.layer_norm import int8_layer_norm
 from mixdq.compiler.cuda.kernels.shapes import GroupNorm, LayerNorm
-from mixdq.compiler.cuda.kernels.verdicts import Draw, Verdict
+from mixdq.compiler.cuda.kernels.verdicts import Draw, Verdict, flips_of
 
 # Results differ from FP64's only where FP32 falls on the other side of a half.
 _FLIPS = 2e-3
@@ -66,8 +64,6 @@ def _quantizer(expected: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _verdict(case: str, got: Tensor, expected: Tensor, scale: Tensor, zero: Tensor) -> Verdict:
-    steps = (expected / scale.double()).round().add(zero).clamp(-128, 127)
-    off = (got.double() - steps).abs()
-    flips = float((off > 0).double().mean()) if float(off.max()) <= 1 else math.inf
+    flips = flips_of(got, expected, (scale, zero))
     right = got.shape == expected.shape and flips < _FLIPS
     return Verdict(case, flips, right)
