@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from mixdq.configs.bundle import EngineRecord
 from mixdq.configs.errors import BundleError, MachineError
 from mixdq.configs.gpu import find_gpu
@@ -133,7 +135,6 @@ class CudaEngine:
 
     Attributes:
         record: the engine's entry in the bundle.
-        outputs: torch tensors on the GPU that each replay writes, once one has run.
     """
 
     def __init__(self, torch: Any, package: Any, record: EngineRecord, pool: Any, lock: Lock) -> None:
@@ -146,21 +147,31 @@ class CudaEngine:
         self.record = record
         with _telling(torch, f"allocating the inputs of {record.component}"):
             self._inputs = {
-                spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device="cuda")
+                spec.name: _Tensor(
+                    torch, torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device="cuda")
+                )
                 for spec in record.inputs
             }
         self._graph: Any = None
-        self.outputs: list[Any] = []
+        self._outputs: list[_Tensor] = []
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Executes the network once; see `Engine.run`."""
         torch = self._torch
         with self._lock, torch.no_grad(), _telling(torch, f"running {self.record.component}"):
             for name, tensor in self._inputs.items():
-                tensor.copy_(torch.from_numpy(inputs[name]))
+                tensor.fill(inputs[name])
             self.replay()
+            for tensor in self._outputs:
+                tensor.fetch()
+            torch.cuda.current_stream().synchronize()
             names = (spec.name for spec in self.record.outputs)
-            return {name: out.cpu().numpy() for name, out in zip(names, self.outputs, strict=True)}
+            return {name: tensor.array() for name, tensor in zip(names, self._outputs, strict=True)}
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What each replay writes: tensors of torch on the GPU; none before the first."""
+        return [tensor.device for tensor in self._outputs]
 
     def replay(self) -> None:
         """Computes once on the inputs as they are, and does not wait; records the graph if there is none."""
@@ -170,7 +181,7 @@ class CudaEngine:
 
     def forget(self) -> None:
         """Gives the graph and the tensors back."""
-        self._graph, self.outputs, self._inputs, self._package = None, [], {}, None
+        self._graph, self._outputs, self._inputs, self._package = None, [], {}, None
 
     def _record(self) -> None:
         torch = self._torch
@@ -183,13 +194,43 @@ class CudaEngine:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            self.outputs = self._compute()
+            outputs = self._compute()
+        self._outputs = [_Tensor(torch, output) for output in outputs]
         self._graph = graph
 
     def _compute(self) -> list[Any]:
         # The list is emptied by the call, as its name says.
-        outputs: list[Any] = self._package.loader.boxed_run(list(self._inputs.values()))
+        inputs = [tensor.device for tensor in self._inputs.values()]
+        outputs: list[Any] = self._package.loader.boxed_run(inputs)
         return outputs
+
+
+class _Tensor:
+    """A tensor of the GPU and its copy on the host, in pinned pages: the GPU copies by itself, in order.
+
+    Attributes:
+        device: the one of the GPU.
+    """
+
+    def __init__(self, torch: Any, device: Any) -> None:
+        self.device = device
+        self._host = torch.empty_like(device, device="cpu", pin_memory=True)
+        # torch converts from FP16 with the processor's vectors, NumPy value by value.
+        self._type = torch.float32 if device.is_floating_point() else device.dtype
+
+    def fill(self, value: Array) -> None:
+        """Begins to copy a value to the GPU."""
+        np.copyto(self._host.numpy(), value)
+        self.device.copy_(self._host, non_blocking=True)
+
+    def fetch(self) -> None:
+        """Begins to copy the value from the GPU."""
+        self._host.copy_(self.device, non_blocking=True)
+
+    def array(self) -> Array:
+        """What was fetched, if the stream has come that far: the caller's own, FP32 for a smaller type."""
+        given: Array = self._host.to(self._type, copy=True).numpy()
+        return given
 
 
 def _free_bytes(torch: Any) -> int:

@@ -32,7 +32,7 @@ class Engine(Protocol):
             inputs: every input by its name, of exactly the shape and type in `record.inputs`.
 
         Returns:
-            Every output by its name, in arrays that nobody else uses.
+            Every output by its name, in arrays that nobody else uses; FP32 may stand for a smaller type.
         """
         ...
 
@@ -101,11 +101,15 @@ def run_padded(engine: Engine, inputs: Mapping[str, Array]) -> dict[str, Array]:
         inputs: arrays of shape `[n, …]` with one n, or scalars.
 
     Returns:
-        The outputs as FP32 arrays of shape `[n, …]`.
+        The outputs as arrays of shape `[n, …]`: FP32 where they are floating point, else of their own type.
     """
     count = max(value.shape[0] for value in inputs.values() if value.ndim)
     fed = {spec.name: _fit(inputs[spec.name], spec) for spec in engine.record.inputs}
-    return {name: value[:count].astype(np.float32, copy=False) for name, value in engine.run(fed).items()}
+    return {name: _plain(value[:count]) for name, value in engine.run(fed).items()}
+
+
+def _plain(value: Array) -> Array:
+    return value.astype(np.float32, copy=False) if np.issubdtype(value.dtype, np.floating) else value
 
 
 def _fit(value: Array, spec: TensorSpec) -> Array:

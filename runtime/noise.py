@@ -23,5 +23,7 @@ class NoiseSource:
 
     def draw(self, shape: tuple[int, int, int]) -> Floats:
         """The next noise of every image: `[images, channels, height, width]`."""
-        draws = [generator.standard_normal(shape, dtype=np.float32) for generator in self._generators]
-        return np.stack(draws)
+        draws = np.empty((len(self._generators), *shape), np.float32)
+        for generator, draw in zip(self._generators, draws, strict=True):
+            generator.standard_normal(dtype=np.float32, out=draw)
+        return draws

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Self, TypeAlias, overload
@@ -13,7 +13,7 @@ from PIL.Image import Image
 from mixdq.configs.bundle import Bundle, Component
 from mixdq.configs.errors import RequestError
 from mixdq.runtime.engine import Array, run_padded
-from mixdq.runtime.images import to_images
+from mixdq.runtime.images import FINITE, IMAGES, to_images
 from mixdq.runtime.noise import Floats, NoiseSource
 from mixdq.runtime.request import PictureRequest, Seed, Seeds, is_several, parse_request
 from mixdq.runtime.scheduler import schedule
@@ -146,17 +146,27 @@ class Pipeline:
         text = np.concatenate([first["hidden_states"], second["hidden_states"]], axis=-1)
         return text, second["pooled"]
 
-    def _decode(self, latents: Floats, resolution: int) -> Floats:
+    def _decode(self, latents: Floats, resolution: int) -> Array:
         scaled = latents / np.float32(self.bundle.pipeline.vae_scaling_factor)
-        return self._run(Component.VAE_DECODER, resolution, latents=scaled)["images"]
+        return self._run(Component.VAE_DECODER, resolution, latents=scaled)[IMAGES]
 
-    def _run(self, component: Component, resolution: int, **inputs: Array) -> dict[str, Floats]:
+    def _run(self, component: Component, resolution: int, **inputs: Array) -> dict[str, Array]:
         outputs = run_padded(self.engine(component, resolution), inputs)
-        for name, value in outputs.items():
-            if not np.isfinite(value).all():
-                raise RequestError(
-                    f"the {component} engine gave values in {name} that are not finite numbers; the model "
-                    "overflows at this precision: keep more of its layers in floating point "
-                    "(`mixdq-compile run --keep`), or use an FP16-safe VAE"
-                )
+        if (name := _not_finite(outputs)) is not None:
+            raise RequestError(
+                f"the {component} engine gave values in {name} that are not finite numbers; the model "
+                "overflows at this precision: keep more of its layers in floating point "
+                "(`mixdq-compile run --keep`), or use an FP16-safe VAE"
+            )
         return outputs
+
+
+def _not_finite(outputs: Mapping[str, Array]) -> str | None:
+    """The first output with values that are no finite numbers."""
+    for name, value in outputs.items():
+        if name == FINITE:
+            if not value.all():
+                return IMAGES
+        elif np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            return name
+    return None

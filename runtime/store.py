@@ -11,6 +11,7 @@ from mixdq.configs.bundle import Bundle, Component, EngineRecord, FileRecord
 from mixdq.configs.errors import BundleError, RequestError
 from mixdq.configs.target import Target
 from mixdq.runtime.engine import Engine, Network, Opener
+from mixdq.runtime.images import FINITE, IMAGES, gives_pixels
 from mixdq.runtime.sizes import at_resolution
 
 _UNET_INPUTS = frozenset({"sample", "timestep", "encoder_hidden_states", "text_embeds", "time_ids"})
@@ -18,7 +19,7 @@ _TENSORS = {
     Component.TEXT_ENCODER: ({"input_ids"}, {"hidden_states"}),
     Component.TEXT_ENCODER_2: ({"input_ids"}, {"hidden_states", "pooled"}),
     Component.UNET: (_UNET_INPUTS, {"noise_prediction"}),
-    Component.VAE_DECODER: ({"latents"}, {"images"}),
+    Component.VAE_DECODER: ({"latents"}, {IMAGES}),
 }
 
 
@@ -82,10 +83,11 @@ class EngineStore:
     def _network(self, record: EngineRecord) -> Network:
         if record not in self._networks:
             found = ({spec.name for spec in record.inputs}, {spec.name for spec in record.outputs})
-            if found != _TENSORS[record.component]:
+            expected = _tensors(record)
+            if found != expected:
                 raise BundleError(
                     f"the {record.component} engine {record.file.path} takes and gives {found}, expected "
-                    f"{_TENSORS[record.component]}; build the bundle again with this mixdq"
+                    f"{expected}; build the bundle again with this mixdq"
                 )
             self._opener.check(record)
             weights = tuple(self.check(file) for file in record.weights)
@@ -97,3 +99,8 @@ class EngineStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _tensors(record: EngineRecord) -> tuple[set[str], set[str]]:
+    inputs, outputs = _TENSORS[record.component]
+    return set(inputs), outputs | {FINITE} if gives_pixels(record) else set(outputs)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mixdq.compiler.cuda.assemble import assemble
 from mixdq.compiler.cuda.forms import PlannedLayers
+from mixdq.compiler.cuda.pixels import PixelDecoder
 from mixdq.configs.bundle import Component
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.plan import PrecisionPlan
@@ -86,14 +87,26 @@ def _unet(order: NetworkOrder) -> Network:
         return to_torch(reader.read(name, shapes[name])).to(order.device)
 
     module = assemble(structure, PlannedLayers(order.table, order.plan, order.ranges, weights))
+    module.register_forward_pre_hook(_rounded, with_kwargs=True)
 
     def inputs(resolution: int) -> Mapping[str, Tensor]:
         side = resolution // source.downsampling
         return unet_inputs(
-            source, batch=order.batch, height=side, width=side, dtype=_HALF, device=order.device
+            source, batch=order.batch, height=side, width=side, dtype=torch.float32, device=order.device
         )
 
     return Network(module, inputs, ("noise_prediction",))
+
+
+def _rounded(
+    _: nn.Module, positional: tuple[Tensor, ...], named: Mapping[str, Tensor]
+) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """A UNet's inputs in FP16, from the host's FP32: NumPy takes 0.8 ms to round them at 1024 pixels."""
+
+    def half(value: Tensor) -> Tensor:
+        return value.to(_HALF) if value.ndim else value  # the timestep stays as it is
+
+    return tuple(map(half, positional)), {name: half(value) for name, value in named.items()}
 
 
 def _text_encoder(order: NetworkOrder, *, component: Component) -> Network:
@@ -113,7 +126,7 @@ def _vae_decoder(order: NetworkOrder) -> Network:
     source = order.source
     dtype = _VAE_TYPES[source.choice.vae_precision]
     vae = load_module(source, Component.VAE_DECODER, dtype)
-    module = VaeDecoderForExport(vae, dtype).eval().to(order.device)
+    module = PixelDecoder(VaeDecoderForExport(vae, dtype)).eval().to(order.device)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     channels = source.configs["vae"]["latent_channels"]
 
@@ -121,7 +134,7 @@ def _vae_decoder(order: NetworkOrder) -> Network:
         side = resolution // source.downsampling
         return {"latents": torch.randn(order.batch, channels, side, side, device=order.device)}
 
-    return Network(module, inputs, ("images",))
+    return Network(module, inputs, ("images", "finite"))
 
 
 _MAKERS: Mapping[Component, Callable[[NetworkOrder], Network]] = {

@@ -23,3 +23,13 @@ def test_the_stream_of_a_seed_is_fixed() -> None:
     # Philox4x64 of NumPy with SeedSequence(0), float32 ziggurat: a change here changes every picture.
     expected = np.random.Generator(np.random.Philox(0)).standard_normal(3, dtype=np.float32)
     np.testing.assert_array_equal(NoiseSource([0]).draw((1, 1, 3)).ravel(), expected)
+
+
+def test_later_noise_goes_on_in_the_stream_of_each_seed() -> None:
+    source = NoiseSource([3, 7])
+    source.draw((4, 2, 3))
+    generators = [np.random.Generator(np.random.Philox(seed)) for seed in (3, 7)]
+    for generator in generators:
+        generator.standard_normal((4, 2, 3), dtype=np.float32)
+    expected = [generator.standard_normal((4, 5, 2), dtype=np.float32) for generator in generators]
+    np.testing.assert_array_equal(source.draw((4, 5, 2)), np.stack(expected))

@@ -28,6 +28,15 @@ def test_the_vae_s_images_are_pixels() -> None:
     assert (fixed.inputs[0].shape, fixed.outputs[0].shape) == ((1, 4, 64, 64), (1, 3, 512, 512))
 
 
+def test_the_vae_s_pictures_of_8_bits_are_pixels_too() -> None:
+    record = _record(
+        Component.VAE_DECODER,
+        TensorSpec("latents", "float32", (1, 4, SYMBOLIC, SYMBOLIC)),
+        TensorSpec("images", "uint8", (1, SYMBOLIC, SYMBOLIC, 3)),
+    )
+    assert at_resolution(record, 512, 8).outputs[0].shape == (1, 512, 512, 3)
+
+
 def test_an_engine_of_fixed_sizes_stays_the_same_for_every_resolution() -> None:
     record = _record(
         Component.TEXT_ENCODER,
