@@ -131,7 +131,7 @@ def candidates(shape: Shape) -> tuple[Tile, ...]:
         found += [one for tile in found for one in _split(shape, tile) if shape.k > _LONGEST_UNSPLIT]
         return tuple(found)
     if shape.operator == "int8_geglu":
-        return tuple(found)
+        return (*found, *(replace(tile, early=True) for tile in found))
     found += [replace(tile, early=True) for tile in found if tile.block_m * tile.block_n <= _SMALL]
     if shape.operator in ("int8_linear", "int8_conv2d") and shape.k > _LONGEST_UNSPLIT:
         found += [tile for tile in _splits(shape) if _fits(shape, tile)]

@@ -187,7 +187,7 @@ def _product_tile(shape: Shape) -> Tile:
 
 def _geglu_tile(shape: Shape) -> Tile:
     if _programs(shape, 128, 64) >= 2.4 * _ENOUGH_PROGRAMS:
-        return Tile(128, 64, _block_k(shape), 8, 3)
+        return Tile(128, 64, _block_k(shape), 4, 3, early=True)
     return Tile(64, 64, _block_k(shape), 4, 3)
 
 

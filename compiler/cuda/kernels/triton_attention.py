@@ -69,12 +69,10 @@ def attention_kernel(
         largest = highest
         k_at += BLOCK_N * key_row
         v_at += BLOCK_N * value_row
-    mixed = mixed / total[:, None]
+    mixed = mixed * (1.0 / total)[:, None]
     row = (image * QUERIES + m).to(tl.int64)
     to = out + row[:, None] * (HEADS * WIDTH) + (head * WIDTH + lane)[None, :]
     if TO_INT8:
-        reciprocal = tl.div_rn(1.0, tl.load(out_scale))
-        result = to_int8(mixed, reciprocal, tl.load(out_zero).to(tl.float32))
-        tl.store(to, result, mask=inside)
+        tl.store(to, to_int8(mixed, out_scale, out_zero), mask=inside)
     else:
         tl.store(to, mixed.to(tl.float16), mask=inside)

@@ -7,8 +7,14 @@
 import triton
 import triton.language as tl
 
-# Adding and taking away 1.5 * 2^23 rounds an FP32 number below 2^22 half to even.
+# 1.5 * 2^23, whose last place is 1: added to an FP32 number below 2^22, it rounds it half to even, and the
+# sum's bits are those of the integer after its own.
 _ROUNDER = tl.constexpr(12582912.0)
+_ROUNDER_BITS = tl.constexpr(0x4B400000)
+# Four integers saturated to 8 bits, two by two, into one register.
+_PACK = tl.constexpr(
+    "{ .reg .b32 upper; cvt.pack.sat.s8.s32.b32 upper, $4, $3, 0; cvt.pack.sat.s8.s32.b32 $0, $2, $1, upper; }"
+)
 
 
 @triton.jit
@@ -23,11 +29,14 @@ def tile_of(program, rows, columns, group, BLOCK_M: tl.constexpr, BLOCK_N: tl.co
 
 
 @triton.jit
-def to_int8(values, reciprocal, zero):
-    """The quantizer: FP32 times 1 / scale, rounded half to even, plus the zero point, saturated."""
-    steps = tl.clamp(values * reciprocal, -4096.0, 4096.0)
-    steps = (steps + _ROUNDER) - _ROUNDER
-    return tl.clamp(steps + zero, -128.0, 127.0).to(tl.int8)
+def to_int8(values, scale, zero):
+    """The quantizer: FP32 times 1 / scale, rounded half to even, plus the zero point, saturated.
+
+    `scale` points to FP32 [1], `zero` to INT32 [1].
+    """
+    steps = tl.clamp(values * tl.div_rn(1.0, tl.load(scale)), -4096.0, 4096.0)
+    whole = (steps + _ROUNDER).to(tl.int32, bitcast=True) + (tl.load(zero) - _ROUNDER_BITS)
+    return tl.inline_asm_elementwise(_PACK, "=r,r,r,r,r", [whole], dtype=tl.int8, is_pure=True, pack=4)
 
 
 @triton.jit
@@ -137,7 +146,6 @@ def int8_linear_kernel(
             constant = tl.load(first + n, mask=n < N, other=0.0).to(tl.float32)
             real = tl.where((m % FIRST_PERIOD == 0)[:, None], constant[None, :], real)
         if TO_INT8:
-            zero = tl.load(out_zero).to(tl.float32)
-            tl.store(out + to, to_int8(real, tl.div_rn(1.0, tl.load(out_scale)), zero), mask=stored)
+            tl.store(out + to, to_int8(real, out_scale, out_zero), mask=stored)
         else:
             tl.store(out + to, real.to(tl.float16), mask=stored)

@@ -38,9 +38,7 @@ def layer_norm_kernel(
     steepness = tl.math.rsqrt(tl.sum(centred * centred, 1) / C + EPS)
     normal = centred * steepness[:, None] * factor[None, :] + shift[None, :]
     if TO_INT8:
-        zero = tl.load(out_zero).to(tl.float32)
-        steps = to_int8(normal, tl.div_rn(1.0, tl.load(out_scale)), zero)
-        tl.store(out + at, steps, mask=inside)
+        tl.store(out + at, to_int8(normal, out_scale, out_zero), mask=inside)
     else:
         tl.store(out + at, normal.to(tl.float16), mask=inside)
 
@@ -162,11 +160,10 @@ def group_apply_kernel(
     inside = within[:, None] & (c < C)[None, :]
     values = side_by_side(first, second, row, c[None, :], inside, FIRST, C)
     if BESIDE:
-        steps = to_int8(values, tl.div_rn(1.0, tl.load(first_scale)), tl.load(first_zero).to(tl.float32))
+        steps = to_int8(values, first_scale, first_zero)
         tl.store(first_out + row * FIRST + c[None, :], steps, mask=inside & (c < FIRST)[None, :])
         if FIRST < C:
-            reciprocal = tl.div_rn(1.0, tl.load(second_scale))
-            steps = to_int8(values, reciprocal, tl.load(second_zero).to(tl.float32))
+            steps = to_int8(values, second_scale, second_zero)
             at = row * (C - FIRST) + (c - FIRST)[None, :]
             tl.store(second_out + at, steps, mask=inside & (c >= FIRST)[None, :])
     factor = tl.load(terms + image * (2 * C) + c, mask=c < C, other=0.0)
@@ -177,8 +174,7 @@ def group_apply_kernel(
     to = out + (image * pixels + m).to(tl.int64)[:, None] * C + c[None, :]
     stored = (m < pixels)[:, None] & (c < C)[None, :]
     if TO_INT8:
-        zero = tl.load(out_zero).to(tl.float32)
-        steps = to_int8(values, tl.div_rn(1.0, tl.load(out_scale)), zero)
-        tl.store(to, tl.where(within[:, None], steps, zero.to(tl.int8)), mask=stored)
+        steps = to_int8(values, out_scale, out_zero)
+        tl.store(to, tl.where(within[:, None], steps, tl.load(out_zero).to(tl.int8)), mask=stored)
     else:
         tl.store(to, tl.where(within[:, None], values, 0.0).to(tl.float16), mask=stored)

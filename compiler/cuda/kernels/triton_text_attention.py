@@ -76,7 +76,7 @@ def text_attention_kernel(
     query = (sums.to(tl.float32) * scales[None, :] + shifts[None, :]).to(tl.float16)
     scores = tl.where(s[None, :] < KEYS, tl.dot(query, keys), float("-inf"))
     shares = tl.math.exp2(scores * FACTOR - (tl.max(scores, 1) * FACTOR)[:, None])
-    mixed = tl.dot(shares.to(tl.float16), values) / tl.sum(shares, 1)[:, None]
-    result = to_int8(mixed, tl.div_rn(1.0, tl.load(out_scale)), tl.load(out_zero).to(tl.float32))
+    mixed = tl.dot(shares.to(tl.float16), values) * (1.0 / tl.sum(shares, 1))[:, None]
+    result = to_int8(mixed, out_scale, out_zero)
     to = out + (image * TOKENS + m).to(tl.int64)[:, None] * N + n[None, :]
     tl.store(to, result, mask=(m < TOKENS)[:, None])

@@ -83,7 +83,7 @@ def test_by_rule_few_tiles_of_long_sums_are_split() -> None:
 
 def test_by_rule_many_tiles_are_large() -> None:
     assert default_tile(Shape("int8_linear", 1024, 3840, 1280)).block_m == 128
-    assert default_tile(Shape("int8_geglu", 1024, 5120, 1280)).warps == 8
+    assert default_tile(Shape("int8_geglu", 1024, 5120, 1280)).block_m == 128
 
 
 def test_a_gpu_without_a_table_has_tiles_by_rule() -> None:
