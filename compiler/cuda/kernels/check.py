@@ -103,6 +103,7 @@ def odd_checks() -> Iterator[Check]:
         (GroupNorm(5, 64, 0, silu=True), 2),
         (GroupNorm(12, 320, 0, silu=False), 1),
         (GroupNorm(13, 96, 64, silu=True), 3),
+        (GroupNorm(45, 320, 96, silu=True), 2),
     ):
         yield partial(check_group_norm, work=image, batch=batch)
     yield partial(check_text_linear, work=Linear(154, 96, 128))

@@ -2,8 +2,7 @@
 
 `int8_group_norm_beside` also quantizes what it reads, as it is, for a shortcut around the norm.
 
-Statistics and arithmetic are FP32; nothing is rounded to FP16 before it is quantized. Three kernels: means
-and deviations of blocks of pixels, from these a factor and a shift for each channel, and their application.
+Statistics and arithmetic are FP32; nothing is rounded to FP16 before it is quantized.
 """
 
 from __future__ import annotations
@@ -12,17 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
+from mixdq.compiler.cuda.kernels.group_norm_launch import Norm, normalize
 from mixdq.compiler.cuda.kernels.register import operator
-
-# Channels that a program reads of each pixel: 128 bytes.
-_CHANNELS = 64
-# Pixels of a program, from which the first is taken that leaves enough programs.
-_PIXELS = (128, 64, 32)
-_ENOUGH_PROGRAMS = 264
 
 
 def _normalized_images(
@@ -100,8 +93,8 @@ def int8_group_norm(
         INT8 [B, H + 2 * border, W + 2 * border, C1 + C2].
     """
     out = _bordered(first, second, border, torch.int8)
-    terms = _group_terms(first, second, weight, bias, groups, eps)
-    return _apply(first, second, terms, (out_scale, out_zero, out), silu=silu, border=border)
+    norm = Norm(first, second, weight, bias, groups, eps, silu, border)
+    return normalize(norm, (out_scale, out_zero, out))
 
 
 def _cpu_group_norm_beside(
@@ -167,12 +160,9 @@ def int8_group_norm_beside(
     """
     out = _bordered(first, second, border, torch.int8)
     beside = _integers_like(first, second)
-    terms = _group_terms(first, second, weight, bias, groups, eps)
+    norm = Norm(first, second, weight, bias, groups, eps, silu, border)
     grids = (first_scale, first_zero, second_scale, second_zero)
-    _apply(
-        first, second, terms, (out_scale, out_zero, out), silu=silu, border=border, beside=(*grids, *beside)
-    )
-    return out, *beside
+    return normalize(norm, (out_scale, out_zero, out), (*grids, *beside)), *beside
 
 
 def _cpu_half_group_norm(
@@ -206,99 +196,5 @@ def half_group_norm(
 ) -> Tensor:
     """The same with an FP16 result in a border of 0."""
     out = _bordered(first, second, border, torch.float16)
-    terms = _group_terms(first, second, weight, bias, groups, eps)
-    return _apply(first, second, terms, (terms, terms, out), silu=silu, border=border)
-
-
-def _group_terms(
-    first: Tensor, second: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float
-) -> Tensor:
-    """What multiplies and what shifts each channel: FP32 [B, 2, C]."""
-    from mixdq.compiler.cuda.kernels.triton_norm import group_parts_kernel, group_terms_kernel
-
-    batch, height, width, _ = first.shape
-    pixels, channels = height * width, weight.shape[0]
-    across = -(-channels // _CHANNELS)
-    part = _block_of(pixels, batch * across)
-    blocks = -(-pixels // part)
-    parts = torch.empty((batch, blocks, 2, channels), dtype=torch.float32, device=first.device)
-    parts_kernel: Any = wrap_triton(group_parts_kernel)
-    parts_kernel[(blocks, across, batch)](
-        first,
-        first if second is None else second,
-        parts,
-        pixels,
-        FIRST=first.shape[-1],
-        C=channels,
-        BLOCK_M=part,
-        BLOCK_N=_CHANNELS,
-    )
-    terms = torch.empty((batch, 2, channels), dtype=torch.float32, device=first.device)
-    terms_kernel: Any = wrap_triton(group_terms_kernel)
-    terms_kernel[(groups, batch)](
-        parts,
-        weight,
-        bias,
-        terms,
-        pixels,
-        blocks,
-        C=channels,
-        GROUP=channels // groups,
-        EPS=eps,
-        PART=part,
-        BLOCK_M=_power_of_two(blocks),
-        BLOCK_N=_power_of_two(channels // groups),
-    )
-    return terms
-
-
-def _apply(
-    first: Tensor,
-    second: Tensor | None,
-    terms: Tensor,
-    tensors: tuple[Tensor, Tensor, Tensor],
-    *,
-    silu: bool,
-    border: int,
-    beside: tuple[Tensor, ...] = (),
-) -> Tensor:
-    """Launches the kernel on the result's scale and zero point, and the result, which it returns.
-
-    `beside` holds scales and zero points of both inputs, and their integers; nothing if nobody wants these.
-    """
-    from mixdq.compiler.cuda.kernels.triton_norm import group_apply_kernel
-
-    batch, height, width, _ = first.shape
-    out = tensors[-1]
-    written, channels = out.shape[1] * out.shape[2], out.shape[-1]
-    across = -(-channels // _CHANNELS)
-    block = _block_of(written, batch * across)
-    kernel: Any = wrap_triton(group_apply_kernel)
-    kernel[(-(-written // block), across, batch)](
-        first,
-        first if second is None else second,
-        terms,
-        *tensors,
-        *(beside or (out,) * 6),
-        height,
-        width,
-        BORDER=border,
-        BESIDE=bool(beside),
-        TO_INT8=out.dtype == torch.int8,
-        SILU=silu,
-        FIRST=first.shape[-1],
-        C=channels,
-        BLOCK_M=block,
-        BLOCK_N=_CHANNELS,
-    )
-    return out
-
-
-def _block_of(pixels: int, others: int) -> int:
-    """Pixels of a program, where `others` programs share each."""
-    enough = (size for size in _PIXELS if -(-pixels // size) * others >= _ENOUGH_PROGRAMS)
-    return next(enough, _PIXELS[-1])
-
-
-def _power_of_two(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+    norm = Norm(first, second, weight, bias, groups, eps, silu, border)
+    return normalize(norm, (weight, weight, out))

@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import to_int8
+from mixdq.compiler.cuda.kernels.triton_arithmetic import read_grid, to_int8
 
 
 @triton.jit
@@ -39,6 +39,7 @@ def attention_kernel(
 
     FACTOR is the scale times log2(e). Strides are those of images and rows; a head's values are adjacent.
     """
+    unit, origin = read_grid(out_scale, out_zero, TO_INT8)
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     image = tl.program_id(1) // HEADS
     head = tl.program_id(1) % HEADS
@@ -73,6 +74,6 @@ def attention_kernel(
     row = (image * QUERIES + m).to(tl.int64)
     to = out + row[:, None] * (HEADS * WIDTH) + (head * WIDTH + lane)[None, :]
     if TO_INT8:
-        tl.store(to, to_int8(mixed, out_scale, out_zero), mask=inside)
+        tl.store(to, to_int8(mixed, unit, origin), mask=inside)
     else:
         tl.store(to, mixed.to(tl.float16), mask=inside)

@@ -7,24 +7,22 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of, to_int8
+from mixdq.compiler.cuda.kernels.triton_arithmetic import logistic, read_grid, to_int8
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
+
 
 @triton.jit
 def normal_share(x):
     """Phi(x) = (1 + erf(x / sqrt 2)) / 2, within 2e-6: a logistic function of an odd polynomial.
 
-    Nine instructions, of which two are of the unit for special functions, which is idle otherwise; the
-    library's erf takes some 40.
+    Nine instructions, of which two are of a unit that is idle otherwise; the library's erf takes some 40.
     """
     square = x * x
     exponent = -4.111694579478353e-06 * square + 0.00010587486030999571
     exponent = exponent * square + 0.00025341406580992043
     exponent = exponent * square - 0.10500594228506088
     exponent = exponent * square - 2.3021652698516846
-    below = 1.0 + tl.math.exp2(x * exponent)
-    return tl.inline_asm_elementwise(
-        "rcp.approx.ftz.f32 $0, $1;", "=f,f", [below], dtype=tl.float32, is_pure=True, pack=1
-    )
+    return logistic(x * exponent)
 
 
 @triton.jit
@@ -65,6 +63,7 @@ def int8_geglu_kernel(
     x_at = x + (m % M)[:, None] * K + k[None, :]
     w_at = weight + both[None, :] * K + k[:, None]
     inside = n < N
+    unit, origin = read_grid(out_scale, out_zero, TO_INT8)
     # What there are registers for is read now, so that nothing waits for it after the sums.
     if EARLY and not SUMS_ONLY:
         scales, shifts = column_terms(scale, offset, bias, n, inside, HAS_OFFSET, HAS_BIAS, EARLY)
@@ -101,6 +100,6 @@ def int8_geglu_kernel(
         gated = value * gate * normal_share(gate)
         to = m.to(tl.int64)[:, None] * N + n[None, :]
         if TO_INT8:
-            tl.store(out + to, to_int8(gated, out_scale, out_zero), mask=stored)
+            tl.store(out + to, to_int8(gated, unit, origin), mask=stored)
         else:
             tl.store(out + to, gated.to(tl.float16), mask=stored)

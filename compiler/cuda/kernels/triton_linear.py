@@ -7,14 +7,7 @@
 import triton
 import triton.language as tl
 
-# 1.5 * 2^23, whose last place is 1: added to an FP32 number below 2^22, it rounds it half to even, and the
-# sum's bits are those of the integer after its own.
-_ROUNDER = tl.constexpr(12582912.0)
-_ROUNDER_BITS = tl.constexpr(0x4B400000)
-# Four integers saturated to 8 bits, two by two, into one register.
-_PACK = tl.constexpr(
-    "{ .reg .b32 upper; cvt.pack.sat.s8.s32.b32 upper, $4, $3, 0; cvt.pack.sat.s8.s32.b32 $0, $2, $1, upper; }"
-)
+from mixdq.compiler.cuda.kernels.triton_arithmetic import read_grid, to_int8
 
 
 @triton.jit
@@ -26,17 +19,6 @@ def tile_of(program, rows, columns, group, BLOCK_M: tl.constexpr, BLOCK_N: tl.co
     first = (program // in_group) * group
     height = min(down - first, group)
     return first + (program % in_group) % height, (program % in_group) // height
-
-
-@triton.jit
-def to_int8(values, scale, zero):
-    """The quantizer: FP32 times 1 / scale, rounded half to even, plus the zero point, saturated.
-
-    `scale` points to FP32 [1], `zero` to INT32 [1].
-    """
-    steps = tl.clamp(values * tl.div_rn(1.0, tl.load(scale)), -4096.0, 4096.0)
-    whole = (steps + _ROUNDER).to(tl.int32, bitcast=True) + (tl.load(zero) - _ROUNDER_BITS)
-    return tl.inline_asm_elementwise(_PACK, "=r,r,r,r,r", [whole], dtype=tl.int8, is_pure=True, pack=4)
 
 
 @triton.jit
@@ -115,6 +97,7 @@ def int8_linear_kernel(
     w_at = weight + (n % N)[None, :] * K + (start * BLOCK_K + k)[:, None]
     stored = (m < M)[:, None] & (n < N)[None, :]
     to = m.to(tl.int64)[:, None] * N + n[None, :]
+    unit, origin = read_grid(out_scale, out_zero, TO_INT8)
     # What a small tile has registers for is read now, so that nothing waits for it after the sums.
     if EARLY and not SUMS_ONLY:
         scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
@@ -146,6 +129,6 @@ def int8_linear_kernel(
             constant = tl.load(first + n, mask=n < N, other=0.0).to(tl.float32)
             real = tl.where((m % FIRST_PERIOD == 0)[:, None], constant[None, :], real)
         if TO_INT8:
-            tl.store(out + to, to_int8(real, out_scale, out_zero), mask=stored)
+            tl.store(out + to, to_int8(real, unit, origin), mask=stored)
         else:
             tl.store(out + to, real.to(tl.float16), mask=stored)

@@ -7,7 +7,8 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of, to_int8
+from mixdq.compiler.cuda.kernels.triton_arithmetic import read_grid, to_int8
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
 
 
 @triton.jit
@@ -45,6 +46,7 @@ def text_attention_kernel(
 
     All keys are one block. FACTOR is the scores' scale times log2(e); strides are those of images and rows.
     """
+    unit, origin = read_grid(out_scale, out_zero, True)
     row, head = tile_of(tl.program_id(0), TOKENS, N, group, BLOCK_M, WIDTH)
     image = tl.program_id(1)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -77,6 +79,6 @@ def text_attention_kernel(
     scores = tl.where(s[None, :] < KEYS, tl.dot(query, keys), float("-inf"))
     shares = tl.math.exp2(scores * FACTOR - (tl.max(scores, 1) * FACTOR)[:, None])
     mixed = tl.dot(shares.to(tl.float16), values) * (1.0 / tl.sum(shares, 1))[:, None]
-    result = to_int8(mixed, out_scale, out_zero)
+    result = to_int8(mixed, unit, origin)
     to = out + (image * TOKENS + m).to(tl.int64)[:, None] * N + n[None, :]
     tl.store(to, result, mask=(m < TOKENS)[:, None])

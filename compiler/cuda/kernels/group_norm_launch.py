@@ -1,0 +1,173 @@
+"""How the kernels of group norms are launched: one for small images, two for larger ones.
+
+Launches are what a small image's norm costs, so each program reads a whole group, and writes a part of it.
+For a larger image a first kernel finds means and deviations of parts of each group, which the second merges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import wrap_triton
+
+# Pixels, and elements of a group, that every program which writes a part of it reads for itself. Were there
+# more pixels, the few channels of a group would be read by a few bytes of each.
+_MOST_PIXELS = 640
+_MOST_READ = 24576
+# Elements of a group that a program reads at once, and warps of one that holds many of them.
+_READ = 4096
+_WARPS = 16
+# Up to so many elements a program writes few of them, in fewer warps.
+_FEW = 12288
+
+# Parts of a larger image's group.
+_MOST_PARTS = 32
+# Channels that a program of a larger image reads of each pixel: 128 bytes.
+_CHANNELS = 64
+# Pixels of a program, and of one where the others are too few for a large GPU's 132 multiprocessors.
+_PIXELS, _FEWER_PIXELS = 64, 32
+_ENOUGH_PROGRAMS = 264
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The arguments that every operator of group norms has."""
+
+    first: Tensor
+    second: Tensor | None
+    weight: Tensor
+    bias: Tensor
+    groups: int
+    eps: float
+    silu: bool
+    border: int
+
+    @property
+    def channels(self) -> int:
+        """Of both inputs."""
+        return self.weight.shape[0]
+
+    @property
+    def group(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        """Both; where there is one, it stands for the other, which is not read."""
+        return self.first, self.first if self.second is None else self.second
+
+
+def normalize(norm: Norm, tensors: tuple[Tensor, Tensor, Tensor], beside: tuple[Tensor, ...] = ()) -> Tensor:
+    """Launches what the size asks for.
+
+    Args:
+        norm: what is normalized, and how.
+        tensors: the result's scale and zero point, not read if it is FP16, and the result.
+        beside: scale and zero point of each input, and the integers of each; none if nobody wants these.
+
+    Returns:
+        The result.
+    """
+    _, height, width, _ = norm.first.shape
+    if fits_one_launch(height * width, norm.group):
+        _normalize_at_once(norm, tensors, beside)
+    else:
+        _normalize_by_parts(norm, tensors, beside)
+    return tensors[-1]
+
+
+def fits_one_launch(pixels: int, group: int) -> bool:
+    """Whether to read groups of so many channels several times costs less than a launch."""
+    return pixels <= _MOST_PIXELS and pixels * group <= _MOST_READ
+
+
+def _normalize_at_once(
+    norm: Norm, tensors: tuple[Tensor, Tensor, Tensor], beside: tuple[Tensor, ...]
+) -> None:
+    from mixdq.compiler.cuda.kernels.triton_group_norm import group_norm_kernel
+
+    batch, height, width, _ = norm.first.shape
+    out = tensors[-1]
+    written, warps = (_READ, _WARPS // 2) if height * width * norm.group <= _FEW else (2 * _READ, _WARPS)
+    elements = out.shape[1] * out.shape[2] * norm.group
+    kernel: Any = wrap_triton(group_norm_kernel)
+    kernel[(-(-elements // written), norm.groups, batch)](
+        *norm.inputs,
+        norm.weight,
+        norm.bias,
+        *tensors,
+        *(beside or (out,) * 6),
+        HEIGHT=height,
+        WIDTH=width,
+        GROUP=norm.group,
+        EPS=norm.eps,
+        BORDER=norm.border,
+        BESIDE=bool(beside),
+        TO_INT8=out.dtype == torch.int8,
+        SILU=norm.silu,
+        FIRST=norm.first.shape[-1],
+        C=norm.channels,
+        BLOCK=_READ,
+        WRITTEN=written,
+        num_warps=warps,
+    )
+
+
+def _normalize_by_parts(
+    norm: Norm, tensors: tuple[Tensor, Tensor, Tensor], beside: tuple[Tensor, ...]
+) -> None:
+    from mixdq.compiler.cuda.kernels.triton_group_norm import group_apply_kernel, group_parts_kernel
+
+    batch, height, width, _ = norm.first.shape
+    elements = height * width * norm.group
+    part = max(_READ, _power_of_two(-(-elements // _MOST_PARTS)))
+    count = -(-elements // part)
+    parts = torch.empty((batch, norm.groups, 2, count), dtype=torch.float32, device=norm.first.device)
+    parts_kernel: Any = wrap_triton(group_parts_kernel)
+    parts_kernel[(count, norm.groups, batch)](
+        *norm.inputs,
+        parts,
+        PIXELS=height * width,
+        GROUP=norm.group,
+        FIRST=norm.first.shape[-1],
+        C=norm.channels,
+        PART=part,
+        BLOCK=_READ,
+        num_warps=min(_WARPS, part // 1024),
+    )
+    out = tensors[-1]
+    written = out.shape[1] * out.shape[2]
+    across = -(-norm.channels // _CHANNELS)
+    enough = -(-written // _PIXELS) * batch * across >= _ENOUGH_PROGRAMS
+    block = _PIXELS if enough else _FEWER_PIXELS
+    kernel: Any = wrap_triton(group_apply_kernel)
+    kernel[(-(-written // block), across, batch)](
+        *norm.inputs,
+        parts,
+        norm.weight,
+        norm.bias,
+        *tensors,
+        *(beside or (out,) * 6),
+        HEIGHT=height,
+        WIDTH=width,
+        GROUP=norm.group,
+        EPS=norm.eps,
+        BORDER=norm.border,
+        BESIDE=bool(beside),
+        TO_INT8=out.dtype == torch.int8,
+        SILU=norm.silu,
+        FIRST=norm.first.shape[-1],
+        C=norm.channels,
+        PART=part,
+        LANES=_power_of_two(count),
+        BLOCK_M=block,
+        BLOCK_N=_CHANNELS,
+    )
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()

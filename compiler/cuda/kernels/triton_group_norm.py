@@ -1,0 +1,248 @@
+# mypy: ignore-errors
+# ruff: noqa: N803
+# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
+# compiled has a name in capitals.
+"""The Triton kernels of group norms whose results are quantized where they lie.
+
+For statistics a group is a row of elements, pixel after pixel, so that no width of a group leaves lanes idle.
+"""
+
+import triton
+import triton.language as tl
+
+from mixdq.compiler.cuda.kernels.triton_arithmetic import logistic, read_grid, to_int8
+
+_MINUS_LOG2_E = tl.constexpr(-1.4426950408889634)
+
+
+@triton.jit
+def side_by_side(first, second, row, c, inside, FIRST: tl.constexpr, C: tl.constexpr):
+    """FP32 of two tensors [rows, FIRST] and [rows, C - FIRST] as if they were one; `second` may be absent."""
+    values = tl.load(first + row * FIRST + c, mask=inside & (c < FIRST), other=0.0)
+    if FIRST < C:
+        others = tl.load(second + row * (C - FIRST) + (c - FIRST), mask=inside & (c >= FIRST), other=0.0)
+        values = tl.where(c < FIRST, values, others)
+    return values.to(tl.float32)
+
+
+@triton.jit
+def store_beside(values, row, c, inside, first, second, FIRST: tl.constexpr, C: tl.constexpr):
+    """Quantizes what `side_by_side` read, each input for itself: scale, zero point and integers of each."""
+    unit, origin = read_grid(first[0], first[1], True)
+    tl.store(first[2] + row * FIRST + c, to_int8(values, unit, origin), mask=inside & (c < FIRST))
+    if FIRST < C:
+        unit, origin = read_grid(second[0], second[1], True)
+        to = second[2] + row * (C - FIRST) + (c - FIRST)
+        tl.store(to, to_int8(values, unit, origin), mask=inside & (c >= FIRST))
+
+
+@triton.jit
+def store_normal(values, to, within, stored, unit, origin, TO_INT8: tl.constexpr, SILU: tl.constexpr):
+    """Stores what is `within` the border, behind SiLU if wanted, quantized; the border stands for 0."""
+    if SILU:
+        values = values * logistic(values * _MINUS_LOG2_E)
+    if TO_INT8:
+        steps = to_int8(values, unit, origin)
+        tl.store(to, tl.where(within, steps, origin.to(tl.int8)), mask=stored)
+    else:
+        tl.store(to, tl.where(within, values, 0.0).to(tl.float16), mask=stored)
+
+
+@triton.jit
+def group_part(
+    first,
+    second,
+    image,
+    group,
+    start,
+    PIXELS: tl.constexpr,
+    GROUP: tl.constexpr,
+    FIRST: tl.constexpr,
+    C: tl.constexpr,
+    PART: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Mean and sum of squared differences of a group's elements from `start`, PART at most, read once."""
+    blocks = ()
+    for at in tl.static_range(0, PART, BLOCK):
+        element = start + at + tl.arange(0, BLOCK)
+        row = (image * PIXELS + element // GROUP).to(tl.int64)
+        c = group * GROUP + element % GROUP
+        block = side_by_side(first, second, row, c, element < PIXELS * GROUP, FIRST, C)
+        blocks += (block,)
+    sums = tl.zeros((BLOCK,), dtype=tl.float32)
+    for index in tl.static_range(len(blocks)):
+        sums += blocks[index]
+    mean = tl.sum(sums, 0) / tl.minimum(PIXELS * GROUP - start, PART)
+    squares = tl.zeros((BLOCK,), dtype=tl.float32)
+    for index in tl.static_range(len(blocks)):
+        there = start + index * BLOCK + tl.arange(0, BLOCK) < PIXELS * GROUP
+        centred = tl.where(there, blocks[index] - mean, 0.0)
+        squares += centred * centred
+    return mean, tl.sum(squares, 0)
+
+
+@triton.jit
+def group_parts_kernel(
+    first,
+    second,
+    parts,
+    PIXELS: tl.constexpr,
+    GROUP: tl.constexpr,
+    FIRST: tl.constexpr,
+    C: tl.constexpr,
+    PART: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Of each part of a group, PART elements, mean and sum of squared differences from it.
+
+    `parts` is FP32 [images, groups, 2, parts].
+    """
+    part = tl.program_id(0)
+    group = tl.program_id(1)
+    image = tl.program_id(2)
+    mean, squares = group_part(first, second, image, group, part * PART, PIXELS, GROUP, FIRST, C, PART, BLOCK)
+    count = tl.num_programs(0)
+    to = parts + (image * tl.num_programs(1) + group) * (2 * count) + part
+    tl.store(to, mean)
+    tl.store(to + count, squares)
+
+
+@triton.jit
+def group_norm_kernel(
+    first,
+    second,
+    weight,
+    bias,
+    out_scale,
+    out_zero,
+    out,
+    first_scale,
+    first_zero,
+    second_scale,
+    second_zero,
+    first_out,
+    second_out,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    GROUP: tl.constexpr,
+    EPS: tl.constexpr,
+    BORDER: tl.constexpr,
+    BESIDE: tl.constexpr,
+    TO_INT8: tl.constexpr,
+    SILU: tl.constexpr,
+    FIRST: tl.constexpr,
+    C: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WRITTEN: tl.constexpr,
+):
+    """WRITTEN elements of a group's bordered image; the whole group is read for its statistics.
+
+    With BESIDE what is read is quantized as it is, too, each input for itself.
+    """
+    group = tl.program_id(1)
+    image = tl.program_id(2)
+    unit, origin = read_grid(out_scale, out_zero, TO_INT8)
+    wide: tl.constexpr = WIDTH + 2 * BORDER
+    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * wide
+    at = tl.program_id(0) * WRITTEN + tl.arange(0, WRITTEN)
+    m = at // GROUP
+    c = group * GROUP + at % GROUP
+    y = m // wide - BORDER
+    x = m % wide - BORDER
+    within = (y >= 0) & (y < HEIGHT) & (x >= 0) & (x < WIDTH)
+    row = (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)
+    values = side_by_side(first, second, row, c, within, FIRST, C)
+    factor = tl.load(weight + c).to(tl.float32)
+    shift = tl.load(bias + c).to(tl.float32)
+    total: tl.constexpr = HEIGHT * WIDTH * GROUP
+    mean, squares = group_part(first, second, image, group, 0, HEIGHT * WIDTH, GROUP, FIRST, C, total, BLOCK)
+    if BESIDE:
+        first_grid = (first_scale, first_zero, first_out)
+        second_grid = (second_scale, second_zero, second_out)
+        store_beside(values, row, c, within, first_grid, second_grid, FIRST, C)
+    values = (values - mean) * (factor * tl.math.rsqrt(squares / total + EPS)) + shift
+    to = out + (image * pixels + m).to(tl.int64) * C + c
+    store_normal(values, to, within, m < pixels, unit, origin, TO_INT8, SILU)
+
+
+@triton.jit
+def channel_statistics(
+    parts,
+    image,
+    c,
+    TOTAL: tl.constexpr,
+    GROUP: tl.constexpr,
+    EPS: tl.constexpr,
+    C: tl.constexpr,
+    PART: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    """Of each channel its group's mean and the reciprocal of its deviation, from the group's parts."""
+    count: tl.constexpr = (TOTAL + PART - 1) // PART
+    part = tl.arange(0, LANES)
+    inside = (part < count)[:, None] & (c < C)[None, :]
+    at = parts + (image * (C // GROUP) + c // GROUP)[None, :] * (2 * count) + part[:, None]
+    means = tl.load(at, mask=inside, other=0.0)
+    squares = tl.load(at + count, mask=inside, other=0.0)
+    counts = tl.where(part < count, tl.minimum(TOTAL - part * PART, PART), 0).to(tl.float32)[:, None]
+    mean = tl.sum(means * counts, 0) / TOTAL
+    apart = means - mean[None, :]
+    return mean, tl.math.rsqrt(tl.sum(counts * apart * apart + squares, 0) / TOTAL + EPS)
+
+
+@triton.jit
+def group_apply_kernel(
+    first,
+    second,
+    parts,
+    weight,
+    bias,
+    out_scale,
+    out_zero,
+    out,
+    first_scale,
+    first_zero,
+    second_scale,
+    second_zero,
+    first_out,
+    second_out,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    GROUP: tl.constexpr,
+    EPS: tl.constexpr,
+    BORDER: tl.constexpr,
+    BESIDE: tl.constexpr,
+    TO_INT8: tl.constexpr,
+    SILU: tl.constexpr,
+    FIRST: tl.constexpr,
+    C: tl.constexpr,
+    PART: tl.constexpr,
+    LANES: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    """A block of the bordered image, normalized by what `group_parts_kernel` found; LANES hold all parts."""
+    image = tl.program_id(2)
+    unit, origin = read_grid(out_scale, out_zero, TO_INT8)
+    c = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    wide: tl.constexpr = WIDTH + 2 * BORDER
+    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * wide
+    y = m // wide - BORDER
+    x = m % wide - BORDER
+    within = (y >= 0) & (y < HEIGHT) & (x >= 0) & (x < WIDTH)
+    row = (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)[:, None]
+    inside = within[:, None] & (c < C)[None, :]
+    values = side_by_side(first, second, row, c[None, :], inside, FIRST, C)
+    if BESIDE:
+        first_grid = (first_scale, first_zero, first_out)
+        second_grid = (second_scale, second_zero, second_out)
+        store_beside(values, row, c[None, :], inside, first_grid, second_grid, FIRST, C)
+    mean, steepness = channel_statistics(parts, image, c, HEIGHT * WIDTH * GROUP, GROUP, EPS, C, PART, LANES)
+    factor = tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32) * steepness
+    shift = tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
+    values = (values - mean[None, :]) * factor[None, :] + shift[None, :]
+    to = out + (image * pixels + m).to(tl.int64)[:, None] * C + c[None, :]
+    stored = (m < pixels)[:, None] & (c < C)[None, :]
+    store_normal(values, to, within[:, None], stored, unit, origin, TO_INT8, SILU)
