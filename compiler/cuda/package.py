@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda.cpp_library import check_linked, package_compiler
+from mixdq.compiler.cuda.declarations import writers_kept
 from mixdq.compiler.cuda.mutations import mutations_found_once
 from mixdq.configs.errors import GraphError
 from mixdq.configs.files import writing
@@ -61,7 +62,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
         StorageError: the disk is full or the folder can't be written.
     """
     assert path.suffix == _SUFFIX, path
-    with torch.no_grad(), _quiet(), mutations_found_once():
+    with torch.no_grad(), _quiet(), mutations_found_once(), writers_kept():
         options = {**_OPTIONS, "cpp.cxx": (None, package_compiler())}
         try:
             exported = torch.export.export(module, tuple(inputs), strict=False)
@@ -75,7 +76,9 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
         except torch.cuda.OutOfMemoryError:
             raise
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
-            raise GraphError(f"torch could not compile {path.name}: {_shortened(str(error))}") from error
+            raise GraphError(
+                f"torch could not compile {path.name}: {compilers_reason(str(error))}"
+            ) from error
     own = {**exported.state_dict, **exported.constants}
     outputs = exported.graph_module.graph.output_node().args[0]
     return Package(
@@ -101,8 +104,10 @@ def needed_constants(path: Path) -> tuple[str, ...]:
         return tuple(sorted(_CONSTANT.findall(archive.read(sources[0]).decode())))
 
 
-def _shortened(text: str) -> str:
-    """The beginning, which says what failed, and the end, where compilers say why."""
+def compilers_reason(text: str) -> str:
+    """What a C++ compiler calls an error; of anything else the beginning and the end, where reasons stand."""
+    if errors := [line.strip() for line in text.splitlines() if ": error:" in line]:
+        return "; ".join(errors)[:_SHOWN]
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 

@@ -12,7 +12,7 @@ import torch._inductor.config
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda.constants import write_constants
-from mixdq.compiler.cuda.package import compile_package, needed_constants
+from mixdq.compiler.cuda.package import compile_package, compilers_reason, needed_constants
 from mixdq.configs.errors import BundleError, GraphError
 from mixdq.runtime.cuda_engine import load_package
 from mixdq.runtime.mapped_constants import map_constants
@@ -83,3 +83,18 @@ def test_what_torch_can_not_trace_is_said_and_nothing_written(tmp_path: Path) ->
     with pytest.raises(GraphError, match=r"could not compile branching\.pt2"):
         compile_package(Branching().eval(), (torch.ones(3),), tmp_path / "branching.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_what_a_c_compiler_says_the_errors_are_shown() -> None:
+    said = "\n".join(
+        ["C++ compile error", *["a.cpp:1:1: note: in a macro"] * 200, "a.cpp:7:3: error: 'b' was not"]
+    )
+    assert compilers_reason(said) == "a.cpp:7:3: error: 'b' was not"
+
+
+def test_of_other_reasons_beginning_and_end_are_shown() -> None:
+    assert compilers_reason("no room") == "no room"
+    long = "first " + "x" * 5000 + " last"
+    assert compilers_reason(long).startswith("first ")
+    assert compilers_reason(long).endswith(" last")
+    assert len(compilers_reason(long)) < 1000
