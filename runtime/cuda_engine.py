@@ -214,12 +214,13 @@ class _Tensor:
 
     def __init__(self, torch: Any, device: Any) -> None:
         self.device = device
-        self._host = torch.empty_like(device, device="cpu", pin_memory=True)
+        self._host = _pinned(torch, device)
         # torch converts from FP16 with the processor's vectors, NumPy value by value.
-        self._type = torch.float32 if device.is_floating_point() else device.dtype
+        small = device.is_floating_point() and device.dtype.itemsize < torch.float32.itemsize
+        self._type = torch.float32 if small else device.dtype
 
     def fill(self, value: Array) -> None:
-        """Begins to copy a value to the GPU."""
+        """Begins to copy a value to the GPU, of a type that NumPy has."""
         np.copyto(self._host.numpy(), value)
         self.device.copy_(self._host, non_blocking=True)
 
@@ -231,6 +232,17 @@ class _Tensor:
         """What was fetched, if the stream has come that far: the caller's own, FP32 for a smaller type."""
         given: Array = self._host.to(self._type, copy=True).numpy()
         return given
+
+
+def _pinned(torch: Any, device: Any) -> Any:
+    """Pages of the host for a copy of a tensor, which the GPU reads and writes by itself."""
+    try:
+        return torch.empty_like(device, device="cpu", pin_memory=True)
+    except RuntimeError as error:
+        raise MachineError(
+            f"the host could not pin {device.nbytes / 2**20:.1f} MiB of its memory for a tensor of the GPU "
+            f"({str(error)[:200]}); free some of it, or raise the limit on locked memory (`ulimit -l`)"
+        ) from error
 
 
 def _free_bytes(torch: Any) -> int:

@@ -36,10 +36,11 @@ def writers_kept() -> Iterator[None]:
 def keeping_writers(declare: Callable[..., str]) -> Callable[..., str]:
     """A method that calls `declare(self, array, writer, …)` with one bound method for each writing object."""
 
-    def named(self: Any, array: str, writer: Callable[..., None], *others: Any, **options: Any) -> str:
+    def named(self: Any, int_array: str, writeline: Callable[..., None], *others: Any, **options: Any) -> str:
         kept = self.__dict__.setdefault("_kept_writers", {})
         # The method keeps its object, so that no other gets the address of either.
-        owner = getattr(writer, "__self__", writer)
-        return declare(self, array, kept.setdefault(id(owner), writer), *others, **options)
+        owner = getattr(writeline, "__self__", writeline)
+        writer = kept.setdefault((id(owner), getattr(writeline, "__name__", "")), writeline)
+        return declare(self, int_array, writer, *others, **options)
 
     return named

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mixdq.configs.bundle import Component, EngineRecord, FileRecord, TensorSpec
+from mixdq.configs.errors import MachineError
 from mixdq.runtime.cuda_engine import CudaEngine
 from mixdq.runtime.engine import run_padded
 
@@ -107,9 +108,8 @@ def package() -> Package:
     return Package()
 
 
-@pytest.fixture
-def engine(package: Package) -> CudaEngine:
-    record = EngineRecord(
+def _record() -> EngineRecord:
+    return EngineRecord(
         component=Component.VAE_DECODER,
         target="cuda:sm90",
         resolution=16,
@@ -124,7 +124,23 @@ def engine(package: Package) -> CudaEngine:
             TensorSpec("halves", "float16", SHAPE),
         ),
     )
-    return CudaEngine(Torch(package), package, record, None, Lock())
+
+
+@pytest.fixture
+def engine(package: Package) -> CudaEngine:
+    return CudaEngine(Torch(package), package, _record(), None, Lock())
+
+
+class Unpinning(Torch):
+    """torch on a host that can't pin memory."""
+
+    def empty_like(self, tensor: Tensor, *, device: str, pin_memory: bool) -> Tensor:
+        raise RuntimeError("CUDA error: out of memory")
+
+
+def test_a_host_that_cannot_pin_memory_is_told(package: Package) -> None:
+    with pytest.raises(MachineError, match=r"could not pin 0\.0 MiB of its memory.*ulimit -l"):
+        CudaEngine(Unpinning(package), package, _record(), None, Lock())
 
 
 def _inputs(first: float, term: float = 1.0) -> dict[str, np.ndarray]:

@@ -13,21 +13,22 @@ import torch
 from torch import Tensor
 from torch.library import wrap_triton
 
-# Pixels, and elements of a group, that every program which writes a part of it reads for itself. Were there
-# more pixels, the few channels of a group would be read by a few bytes of each.
-_MOST_PIXELS = 640
-_MOST_READ = 24576
-# Elements of a group that a program reads at once, and warps of one that holds many of them.
+# An image takes one launch if it has at most so many pixels, and so many elements in a group: each program
+# that writes a part of a group reads all of it. Of more pixels narrow groups would be read a few bytes each.
+_ONE_LAUNCH_PIXELS = 640
+_ONE_LAUNCH_ELEMENTS = 24576
+# Elements that a program reads at a time.
 _READ = 4096
+# Groups of at most so many elements are written by many small programs, larger ones by programs of twice the
+# elements and warps.
+_SMALL_GROUP = 12288
 _WARPS = 16
-# Up to so many elements a program writes few of them, in fewer warps.
-_FEW = 12288
 
 # Parts of a larger image's group.
 _MOST_PARTS = 32
 # Channels that a program of a larger image reads of each pixel: 128 bytes.
 _CHANNELS = 64
-# Pixels of a program, and of one where the others are too few for a large GPU's 132 multiprocessors.
+# Pixels of a program; fewer where programs of so many would not fill a large GPU's 132 multiprocessors.
 _PIXELS, _FEWER_PIXELS = 64, 32
 _ENOUGH_PROGRAMS = 264
 
@@ -82,7 +83,7 @@ def normalize(norm: Norm, tensors: tuple[Tensor, Tensor, Tensor], beside: tuple[
 
 def fits_one_launch(pixels: int, group: int) -> bool:
     """Whether to read groups of so many channels several times costs less than a launch."""
-    return pixels <= _MOST_PIXELS and pixels * group <= _MOST_READ
+    return pixels <= _ONE_LAUNCH_PIXELS and pixels * group <= _ONE_LAUNCH_ELEMENTS
 
 
 def _normalize_at_once(
@@ -92,7 +93,8 @@ def _normalize_at_once(
 
     batch, height, width, _ = norm.first.shape
     out = tensors[-1]
-    written, warps = (_READ, _WARPS // 2) if height * width * norm.group <= _FEW else (2 * _READ, _WARPS)
+    small = height * width * norm.group <= _SMALL_GROUP
+    written, warps = (_READ, _WARPS // 2) if small else (2 * _READ, _WARPS)
     elements = out.shape[1] * out.shape[2] * norm.group
     kernel: Any = wrap_triton(group_norm_kernel)
     kernel[(-(-elements // written), norm.groups, batch)](

