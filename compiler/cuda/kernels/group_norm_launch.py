@@ -103,16 +103,7 @@ def _normalize_at_once(
         norm.bias,
         *tensors,
         *(beside or (out,) * 6),
-        HEIGHT=height,
-        WIDTH=width,
-        GROUP=norm.group,
-        EPS=norm.eps,
-        BORDER=norm.border,
-        BESIDE=bool(beside),
-        TO_INT8=out.dtype == torch.int8,
-        SILU=norm.silu,
-        FIRST=norm.first.shape[-1],
-        C=norm.channels,
+        **_constants(norm, out, beside),
         BLOCK=_READ,
         WRITTEN=written,
         num_warps=warps,
@@ -154,21 +145,29 @@ def _normalize_by_parts(
         norm.bias,
         *tensors,
         *(beside or (out,) * 6),
-        HEIGHT=height,
-        WIDTH=width,
-        GROUP=norm.group,
-        EPS=norm.eps,
-        BORDER=norm.border,
-        BESIDE=bool(beside),
-        TO_INT8=out.dtype == torch.int8,
-        SILU=norm.silu,
-        FIRST=norm.first.shape[-1],
-        C=norm.channels,
+        **_constants(norm, out, beside),
         PART=part,
         LANES=_power_of_two(count),
         BLOCK_M=block,
         BLOCK_N=_CHANNELS,
     )
+
+
+def _constants(norm: Norm, out: Tensor, beside: tuple[Tensor, ...]) -> dict[str, Any]:
+    """What both kernels that write the result know when they are compiled."""
+    _, height, width, first = norm.first.shape
+    return {
+        "HEIGHT": height,
+        "WIDTH": width,
+        "GROUP": norm.group,
+        "EPS": norm.eps,
+        "BORDER": norm.border,
+        "BESIDE": bool(beside),
+        "TO_INT8": out.dtype == torch.int8,
+        "SILU": norm.silu,
+        "FIRST": first,
+        "C": norm.channels,
+    }
 
 
 def _power_of_two(count: int) -> int:
