@@ -26,6 +26,16 @@ def side_by_side(first, second, row, c, inside, FIRST: tl.constexpr, C: tl.const
 
 
 @triton.jit
+def without_border(image, m, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, BORDER: tl.constexpr):
+    """Of pixels of a bordered image whether each is inside the border, and which row of the input it is."""
+    wide: tl.constexpr = WIDTH + 2 * BORDER
+    y = m // wide - BORDER
+    x = m % wide - BORDER
+    within = (y >= 0) & (y < HEIGHT) & (x >= 0) & (x < WIDTH)
+    return within, (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)
+
+
+@triton.jit
 def store_beside(values, row, c, inside, first, second, FIRST: tl.constexpr, C: tl.constexpr):
     """Quantizes what `side_by_side` read, each input for itself: scale, zero point and integers of each."""
     unit, origin = read_grid(first[0], first[1], True)
@@ -143,15 +153,11 @@ def group_norm_kernel(
     group = tl.program_id(1)
     image = tl.program_id(2)
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)
-    wide: tl.constexpr = WIDTH + 2 * BORDER
-    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * wide
+    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * (WIDTH + 2 * BORDER)
     at = tl.program_id(0) * WRITTEN + tl.arange(0, WRITTEN)
     m = at // GROUP
     c = group * GROUP + at % GROUP
-    y = m // wide - BORDER
-    x = m % wide - BORDER
-    within = (y >= 0) & (y < HEIGHT) & (x >= 0) & (x < WIDTH)
-    row = (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)
+    within, row = without_border(image, m, HEIGHT, WIDTH, BORDER)
     values = side_by_side(first, second, row, c, within, FIRST, C)
     factor = tl.load(weight + c).to(tl.float32)
     shift = tl.load(bias + c).to(tl.float32)
@@ -227,12 +233,9 @@ def group_apply_kernel(
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)
     c = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    wide: tl.constexpr = WIDTH + 2 * BORDER
-    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * wide
-    y = m // wide - BORDER
-    x = m % wide - BORDER
-    within = (y >= 0) & (y < HEIGHT) & (x >= 0) & (x < WIDTH)
-    row = (image * HEIGHT * WIDTH + y * WIDTH + x).to(tl.int64)[:, None]
+    pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * (WIDTH + 2 * BORDER)
+    within, row = without_border(image, m, HEIGHT, WIDTH, BORDER)
+    row = row[:, None]
     inside = within[:, None] & (c < C)[None, :]
     values = side_by_side(first, second, row, c[None, :], inside, FIRST, C)
     if BESIDE:
