@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import configuration
 
 
@@ -82,7 +81,7 @@ def _launch(query: Tensor, key: Tensor, value: Tensor, heads: int, tensors: list
     keys, width = key.shape[1], channels // heads
     tile = configuration("int8_attention", queries, images * heads, keys)
     out = tensors[-1]
-    kernel: Any = wrap_triton(attention_kernel)
+    kernel: Any = traced(attention_kernel)
     kernel[(-(-queries // tile.block_m), images * heads)](
         query,
         key,

@@ -126,7 +126,7 @@ def _document(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def _machine(gpu: str) -> dict[str, Any]:
-    import triton  # type: ignore[import-not-found, unused-ignore]
+    import triton  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     return {
         "command": "python -m mixdq.compiler.cuda.kernels.benchmark",

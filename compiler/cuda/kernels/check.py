@@ -15,6 +15,7 @@ from typing import Annotated
 import torch
 import typer
 
+from mixdq.compiler.cuda.kernels.register import INTERPRETED
 from mixdq.compiler.cuda.kernels.shapes import (
     RESOLUTIONS,
     Attention,
@@ -58,7 +59,11 @@ def check(
     part: Annotated[int, typer.Option("--part", min=0, help="Which part of the cases, from 0.")] = 0,
     parts: Annotated[int, typer.Option("--parts", min=1, help="Processes that share the cases.")] = 1,
 ) -> None:
-    """Compare every kernel with FP64, its INT32 sums bit for bit; without a GPU, the CPU versions."""
+    """Compare every kernel with FP64, its INT32 sums bit for bit.
+
+    Without a GPU small sizes of the CPU versions are compared; with TRITON_INTERPRET=1 of the kernels
+    themselves, which Triton's interpreter runs on the processor.
+    """
     with tiles_of(TileTable.read(table)) if table else nullcontext():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         wrong = _run_all(device, cases(large=device.type == "cuda")[part::parts])
@@ -80,7 +85,8 @@ def _run_all(device: torch.device, chosen: Sequence[Check]) -> int:
         count += 1
         wrong += not verdict.right
         print(f"{'right' if verdict.right else 'WRONG'}  {verdict.error:.1e}  {verdict.case}", flush=True)
-    print(f"{count} cases on {device.type}, {wrong} wrong")
+    how = ", interpreted" if INTERPRETED else ""
+    print(f"{count} cases on {device.type}{how}, {wrong} wrong")
     return wrong
 
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
 from mixdq.compiler.cuda.kernels.linear import grid_of
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import Tile, configuration
 
 
@@ -208,7 +207,7 @@ def _launch(work: Window, tile: Tile, tensors: list[Tensor | None], *, sums_only
     _, out_height, out_width, out_channels = work.out_shape
     # A kernel's absent tensors are never read; it takes the result's address in their place.
     out = tensors[-1]
-    kernel: Any = wrap_triton(convolution_kernel)
+    kernel: Any = traced(convolution_kernel)
     kernel[grid_of(work.m, out_channels, tile)](
         work.x,
         work.weight,

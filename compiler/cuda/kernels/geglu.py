@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
 from mixdq.compiler.cuda.kernels.linear import grid_of
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import Tile, configuration
 
 
@@ -103,7 +102,7 @@ def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sum
     m, n, k = x.numel() // x.shape[-1], weight.shape[0] // 2, x.shape[-1]
     tile: Tile = configuration("int8_geglu", m, n, k)
     out = tensors[-1]
-    kernel: Any = wrap_triton(int8_geglu_kernel)
+    kernel: Any = traced(int8_geglu_kernel)
     kernel[(grid_of(m, n, tile)[0],)](
         x,
         weight,

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
+
+from mixdq.compiler.cuda.kernels.register import traced
 
 # An image takes one launch if it has at most so many pixels, and so many elements in a group: each program
 # that writes a part of a group reads all of it. Of more pixels narrow groups would be read a few bytes each.
@@ -96,7 +97,7 @@ def _normalize_at_once(
     small = height * width * norm.group <= _SMALL_GROUP
     written, warps = (_READ, _WARPS // 2) if small else (2 * _READ, _WARPS)
     elements = out.shape[1] * out.shape[2] * norm.group
-    kernel: Any = wrap_triton(group_norm_kernel)
+    kernel: Any = traced(group_norm_kernel)
     kernel[(-(-elements // written), norm.groups, batch)](
         *norm.inputs,
         norm.weight,
@@ -120,7 +121,7 @@ def _normalize_by_parts(
     part = max(_READ, _power_of_two(-(-elements // _MOST_PARTS)))
     count = -(-elements // part)
     parts = torch.empty((batch, norm.groups, 2, count), dtype=torch.float32, device=norm.first.device)
-    parts_kernel: Any = wrap_triton(group_parts_kernel)
+    parts_kernel: Any = traced(group_parts_kernel)
     parts_kernel[(count, norm.groups, batch)](
         *norm.inputs,
         parts,
@@ -137,7 +138,7 @@ def _normalize_by_parts(
     across = -(-norm.channels // _CHANNELS)
     enough = -(-written // _PIXELS) * batch * across >= _ENOUGH_PROGRAMS
     block = _PIXELS if enough else _FEWER_PIXELS
-    kernel: Any = wrap_triton(group_apply_kernel)
+    kernel: Any = traced(group_apply_kernel)
     kernel[(-(-written // block), across, batch)](
         *norm.inputs,
         parts,
@@ -148,9 +149,17 @@ def _normalize_by_parts(
         **_constants(norm, out, beside),
         PART=part,
         LANES=_power_of_two(count),
+        SPANNED=_power_of_two(groups_spanned(norm.channels, norm.group)),
         BLOCK_M=block,
         BLOCK_N=_CHANNELS,
     )
+
+
+def groups_spanned(channels: int, group: int) -> int:
+    """The most groups that the channels of one program of a larger image are of."""
+    starts = range(0, channels, _CHANNELS)
+    lasts = (min(start + _CHANNELS, channels) - 1 for start in starts)
+    return max(last // group - start // group + 1 for start, last in zip(starts, lasts, strict=True))
 
 
 def _constants(norm: Norm, out: Tensor, beside: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 
 from mixdq.compiler.cuda.kernels import exact
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import Tile, configuration
 
 
@@ -238,7 +237,7 @@ def launch_sums(work: Work, tile: Tile) -> Tensor:
 def _launch(work: Work, tile: Tile, tensors: list[Tensor | None], **options: Any) -> None:
     from mixdq.compiler.cuda.kernels.triton_linear import int8_linear_kernel
 
-    kernel: Any = wrap_triton(int8_linear_kernel)
+    kernel: Any = traced(int8_linear_kernel)
     # A kernel's absent tensors are never read; it takes the result's address in their place.
     out = tensors[-1]
     kernel[grid_of(work.m, work.n, tile)](

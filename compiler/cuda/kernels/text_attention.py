@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import configuration
 
 MOST_KEYS = 128
@@ -84,7 +83,7 @@ def int8_text_attention(
     width = channels // heads
     tile = configuration("int8_text_attention", images * tokens, channels, inputs)
     out = torch.empty((images, tokens, channels), dtype=torch.int8, device=x.device)
-    kernel: Any = wrap_triton(text_attention_kernel)
+    kernel: Any = traced(text_attention_kernel)
     kernel[(-(-tokens // tile.block_m) * heads, images)](
         x,
         weight,

@@ -2,7 +2,10 @@
 # ruff: noqa: N803
 # Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
 # compiled has a name in capitals.
-"""Arithmetic that Triton kernels share: quantizing, and the logistic function."""
+"""Arithmetic that Triton kernels share: quantizing, and the logistic function.
+
+Triton's interpreter has no machine instructions: there the same is said in Triton's own words.
+"""
 
 import triton
 import triton.language as tl
@@ -17,6 +20,9 @@ _PACK = tl.constexpr(
     " cvt.pack.sat.s8.s32.b32 upper, $4, $3, 0;"
     " cvt.pack.sat.s8.s32.b32 $0, $2, $1, upper; }"
 )
+
+
+_INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 
 @triton.jit
@@ -38,12 +44,16 @@ def to_int8(values, unit, origin):
     """The quantizer: FP32 times 1 / unit, rounded half to even, plus the zero point, saturated."""
     steps = tl.clamp(values * tl.div_rn(1.0, unit), -4096.0, 4096.0)
     whole = (steps + _ROUNDER).to(tl.int32, bitcast=True) + (origin - _ROUNDER_BITS)
+    if _INTERPRETED:
+        return tl.minimum(tl.maximum(whole, -128), 127).to(tl.int8)
     return tl.inline_asm_elementwise(_PACK, "=r,r,r,r,r", [whole], dtype=tl.int8, is_pure=True, pack=4)
 
 
 @triton.jit
 def logistic(exponent):
     """1 / (1 + 2^exponent), to FP32's last places: two instructions of the unit for special functions."""
+    if _INTERPRETED:
+        return 1.0 / (1.0 + tl.math.exp2(exponent))
     return tl.inline_asm_elementwise(
         "rcp.approx.ftz.f32 $0, $1;",
         "=f,f",

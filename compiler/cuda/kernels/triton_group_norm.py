@@ -18,9 +18,11 @@ _MINUS_LOG2_E = tl.constexpr(-1.4426950408889634)
 @triton.jit
 def side_by_side(first, second, row, c, inside, FIRST: tl.constexpr, C: tl.constexpr):
     """FP32 of two tensors [rows, FIRST] and [rows, C - FIRST] as if they were one; `second` may be absent."""
-    values = tl.load(first + row * FIRST + c, mask=inside & (c < FIRST), other=0.0)
-    if FIRST < C:
-        others = tl.load(second + row * (C - FIRST) + (c - FIRST), mask=inside & (c >= FIRST), other=0.0)
+    if FIRST == C:
+        values = tl.load(first + (row * C + c), mask=inside, other=0.0)
+    else:
+        values = tl.load(first + (row * FIRST + c), mask=inside & (c < FIRST), other=0.0)
+        others = tl.load(second + (row * (C - FIRST) + (c - FIRST)), mask=inside & (c >= FIRST), other=0.0)
         values = tl.where(c < FIRST, values, others)
     return values.to(tl.float32)
 
@@ -48,14 +50,15 @@ def store_beside(values, row, c, inside, first, second, FIRST: tl.constexpr, C: 
 
 @triton.jit
 def store_normal(values, to, within, stored, unit, origin, TO_INT8: tl.constexpr, SILU: tl.constexpr):
-    """Stores what is `within` the border, behind SiLU if wanted, quantized; the border stands for 0."""
+    """Stores values over `unit`, behind SiLU if wanted, that are `within` the border; it stands for 0."""
     if SILU:
-        values = values * logistic(values * _MINUS_LOG2_E)
+        values *= logistic(values * (unit * _MINUS_LOG2_E))
+    # Before it is packed: four integers to a register can't be chosen one by one.
+    values = tl.where(within, values, 0.0)
     if TO_INT8:
-        steps = to_int8(values, unit, origin)
-        tl.store(to, tl.where(within, steps, origin.to(tl.int8)), mask=stored)
+        tl.store(to, to_int8(values, 1.0, origin), mask=stored)
     else:
-        tl.store(to, tl.where(within, values, 0.0).to(tl.float16), mask=stored)
+        tl.store(to, values.to(tl.float16), mask=stored)
 
 
 @triton.jit
@@ -73,21 +76,27 @@ def group_part(
     BLOCK: tl.constexpr,
 ):
     """Mean and sum of squared differences of a group's elements from `start`, PART at most, read once."""
+    total: tl.constexpr = PIXELS * GROUP
+    # Numbers within an image have no sign and 32 bits: a division by GROUP is two instructions then.
+    first += image.to(tl.int64) * (PIXELS * FIRST)
+    second += image.to(tl.int64) * (PIXELS * (C - FIRST))
     blocks = ()
     for at in tl.static_range(0, PART, BLOCK):
-        element = start + at + tl.arange(0, BLOCK)
-        row = (image * PIXELS + element // GROUP).to(tl.int64)
-        c = group * GROUP + element % GROUP
-        block = side_by_side(first, second, row, c, element < PIXELS * GROUP, FIRST, C)
+        element = (start + at + tl.arange(0, BLOCK)).to(tl.uint32)
+        row = element // GROUP
+        c = element - row * GROUP + (group * GROUP).to(tl.uint32)
+        block = side_by_side(first, second, row, c, element < total, FIRST, C)
         blocks += (block,)
     sums = tl.zeros((BLOCK,), dtype=tl.float32)
     for index in tl.static_range(len(blocks)):
         sums += blocks[index]
-    mean = tl.sum(sums, 0) / tl.minimum(PIXELS * GROUP - start, PART)
+    mean = tl.sum(sums, 0) / tl.minimum(total - start, PART)
     squares = tl.zeros((BLOCK,), dtype=tl.float32)
     for index in tl.static_range(len(blocks)):
-        there = start + index * BLOCK + tl.arange(0, BLOCK) < PIXELS * GROUP
-        centred = tl.where(there, blocks[index] - mean, 0.0)
+        centred = blocks[index] - mean
+        if total % BLOCK != 0 or total % PART != 0:
+            there = start + index * BLOCK + tl.arange(0, BLOCK) < total
+            centred = tl.where(there, centred, 0.0)
         squares += centred * centred
     return mean, tl.sum(squares, 0)
 
@@ -167,7 +176,9 @@ def group_norm_kernel(
         first_grid = (first_scale, first_zero, first_out)
         second_grid = (second_scale, second_zero, second_out)
         store_beside(values, row, c, within, first_grid, second_grid, FIRST, C)
-    values = (values - mean) * (factor * tl.math.rsqrt(squares / total + EPS)) + shift
+    inverse = tl.div_rn(1.0, unit)
+    steepness = tl.math.rsqrt(squares / total + EPS) * inverse
+    values = (values - mean) * (factor * steepness) + shift * inverse
     to = out + (image * pixels + m).to(tl.int64) * C + c
     store_normal(values, to, within, m < pixels, unit, origin, TO_INT8, SILU)
 
@@ -176,25 +187,36 @@ def group_norm_kernel(
 def channel_statistics(
     parts,
     image,
-    c,
+    start,
     TOTAL: tl.constexpr,
     GROUP: tl.constexpr,
     EPS: tl.constexpr,
     C: tl.constexpr,
     PART: tl.constexpr,
     LANES: tl.constexpr,
+    SPANNED: tl.constexpr,
+    CHANNELS: tl.constexpr,
 ):
-    """Of each channel its group's mean and the reciprocal of its deviation, from the group's parts."""
+    """Of CHANNELS from `start` their groups' means and the reciprocals of their deviations, from the parts.
+
+    Those groups are SPANNED at most, and each is merged once.
+    """
     count: tl.constexpr = (TOTAL + PART - 1) // PART
+    each: tl.constexpr = 1.0 / TOTAL
     part = tl.arange(0, LANES)
-    inside = (part < count)[:, None] & (c < C)[None, :]
-    at = parts + (image * (C // GROUP) + c // GROUP)[None, :] * (2 * count) + part[:, None]
+    offset = tl.arange(0, SPANNED)
+    group = start // GROUP + offset
+    inside = (part < count)[:, None] & (group < C // GROUP)[None, :]
+    at = parts + (image * (C // GROUP) + group)[None, :] * (2 * count) + part[:, None]
     means = tl.load(at, mask=inside, other=0.0)
     squares = tl.load(at + count, mask=inside, other=0.0)
     counts = tl.where(part < count, tl.minimum(TOTAL - part * PART, PART), 0).to(tl.float32)[:, None]
-    mean = tl.sum(means * counts, 0) / TOTAL
+    mean = tl.sum(means * counts, 0) * each
     apart = means - mean[None, :]
-    return mean, tl.math.rsqrt(tl.sum(counts * apart * apart + squares, 0) / TOTAL + EPS)
+    steepness = tl.math.rsqrt(tl.sum(counts * apart * apart + squares, 0) * each + EPS)
+    c = start + tl.arange(0, CHANNELS)
+    own = tl.minimum(c // GROUP - start // GROUP, SPANNED - 1)  # beyond the last channel there is no group
+    return tl.gather(mean, own, 0), tl.gather(steepness, own, 0)
 
 
 @triton.jit
@@ -225,13 +247,18 @@ def group_apply_kernel(
     C: tl.constexpr,
     PART: tl.constexpr,
     LANES: tl.constexpr,
+    SPANNED: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """A block of the bordered image, normalized by what `group_parts_kernel` found; LANES hold all parts."""
+    """A block of the bordered image, normalized by what `group_parts_kernel` found.
+
+    LANES hold all parts of a group, SPANNED all groups of a block's channels.
+    """
     image = tl.program_id(2)
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)
-    c = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    start = tl.program_id(1) * BLOCK_N
+    c = start + tl.arange(0, BLOCK_N)
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     pixels: tl.constexpr = (HEIGHT + 2 * BORDER) * (WIDTH + 2 * BORDER)
     within, row = without_border(image, m, HEIGHT, WIDTH, BORDER)
@@ -242,10 +269,16 @@ def group_apply_kernel(
         first_grid = (first_scale, first_zero, first_out)
         second_grid = (second_scale, second_zero, second_out)
         store_beside(values, row, c[None, :], inside, first_grid, second_grid, FIRST, C)
-    mean, steepness = channel_statistics(parts, image, c, HEIGHT * WIDTH * GROUP, GROUP, EPS, C, PART, LANES)
-    factor = tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32) * steepness
+    factor = tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
     shift = tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
-    values = (values - mean[None, :]) * factor[None, :] + shift[None, :]
+    total: tl.constexpr = HEIGHT * WIDTH * GROUP
+    mean, steepness = channel_statistics(
+        parts, image, start, total, GROUP, EPS, C, PART, LANES, SPANNED, BLOCK_N
+    )
+    inverse = tl.div_rn(1.0, unit)
+    factor *= steepness * inverse
+    shift = shift * inverse - mean * factor
+    values = values * factor[None, :] + shift[None, :]
     to = out + (image * pixels + m).to(tl.int64)[:, None] * C + c[None, :]
     stored = (m < pixels)[:, None] & (c < C)[None, :]
     store_normal(values, to, within[:, None], stored, unit, origin, TO_INT8, SILU)

@@ -25,20 +25,46 @@ def layer_norm_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """BLOCK_M whole rows of FP16 `x` [ROWS, C], read once and kept in registers."""
+    """BLOCK_M whole rows of FP16 `x` [ROWS, C], read once, BLOCK_N channels at a time, and kept."""
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)
     m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    c = tl.arange(0, BLOCK_N)
-    inside = (m < ROWS)[:, None] & (c < C)[None, :]
-    at = m.to(tl.int64)[:, None] * C + c[None, :]
-    values = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
-    factor = tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
-    shift = tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)
-    mean = tl.sum(values, 1) / C
-    centred = tl.where((c < C)[None, :], values - mean[:, None], 0.0)
-    steepness = tl.math.rsqrt(tl.sum(centred * centred, 1) / C + EPS)
-    normal = centred * steepness[:, None] * factor[None, :] + shift[None, :]
-    if TO_INT8:
-        tl.store(out + at, to_int8(normal, unit, origin), mask=inside)
-    else:
-        tl.store(out + at, normal.to(tl.float16), mask=inside)
+    c = tl.arange(0, BLOCK_N)[None, :]
+    at = m.to(tl.int64)[:, None] * C + c
+    # As many rows as `x` has here: each thread reads what it needs, and nothing changes threads.
+    every = tl.zeros((BLOCK_M, 1), dtype=tl.int32) + c
+    blocks = ()
+    factors = ()
+    shifts = ()
+    for start in tl.static_range(0, C, BLOCK_N):
+        inside = _inside(m, c + start, ROWS, C, BLOCK_N)
+        blocks += (tl.load(x + at + start, mask=inside, other=0.0).to(tl.float32),)
+        factors += (tl.load(weight + start + every, mask=inside, other=0.0).to(tl.float32),)
+        shifts += (tl.load(bias + start + every, mask=inside, other=0.0).to(tl.float32),)
+    sums = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for index in tl.static_range(len(blocks)):
+        sums += blocks[index]
+    mean = (tl.sum(sums, 1) * (1.0 / C))[:, None]
+    squares = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for index in tl.static_range(len(blocks)):
+        centred = blocks[index] - mean
+        if C % BLOCK_N != 0:
+            centred = tl.where(c < C - index * BLOCK_N, centred, 0.0)
+        squares += centred * centred
+    steepness = tl.math.rsqrt(tl.sum(squares, 1) * (1.0 / C) + EPS)[:, None]
+    for index in tl.static_range(len(blocks)):
+        start = index * BLOCK_N
+        normal = (blocks[index] - mean) * steepness * factors[index] + shifts[index]
+        inside = _inside(m, c + start, ROWS, C, BLOCK_N)
+        if TO_INT8:
+            tl.store(out + at + start, to_int8(normal, unit, origin), mask=inside)
+        else:
+            tl.store(out + at + start, normal.to(tl.float16), mask=inside)
+
+
+@triton.jit
+def _inside(m, c, ROWS, C: tl.constexpr, BLOCK_N: tl.constexpr):
+    """What there is of rows `m` and channels `c`; where blocks fill the channels, nobody asks for these."""
+    inside = (m < ROWS)[:, None]
+    if C % BLOCK_N != 0:
+        inside = inside & (c < C)
+    return inside

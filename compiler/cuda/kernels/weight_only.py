@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import wrap_triton
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels.linear import grid_of
 from mixdq.compiler.cuda.kernels.packing import BLOCK, unpack_int4
-from mixdq.compiler.cuda.kernels.register import operator
+from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import FEW_ROWS, Tile, configuration
 
 # Of a weight, that one program dequantizes.
@@ -104,7 +103,7 @@ def _widened(weight: Tensor, scale: Tensor, inputs: int) -> Tensor:
     from mixdq.compiler.cuda.kernels.triton_weight_only import widen_kernel
 
     out = torch.empty((weight.shape[0], inputs), dtype=torch.float16, device=weight.device)
-    kernel: Any = wrap_triton(widen_kernel)
+    kernel: Any = traced(widen_kernel)
     # Bytes that share a scale, as far as a power of two goes: half a block of four-bit weights.
     run = min(inputs & -inputs, BLOCK // 2)
     kernel[(-(-weight.numel() // _WIDENED_BYTES),)](
@@ -134,7 +133,7 @@ def _launch(x: Tensor, weight: Tensor, tensors: list[Tensor | None], tile: Tile)
     m, n, k = x.numel() // x.shape[-1], weight.shape[0], x.shape[-1]
     # A kernel's absent tensors are never read; it takes the result's address in their place.
     out = tensors[-1]
-    kernel: Any = wrap_triton(weight_only_linear_kernel)
+    kernel: Any = traced(weight_only_linear_kernel)
     kernel[grid_of(m, n, tile)](
         x,
         weight,
