@@ -83,7 +83,7 @@ def _launch_layer_norm(
         weight,
         bias,
         *tensors,
-        rows,
+        ROWS=rows,
         C=channels,
         EPS=eps,
         TO_INT8=tensors[-1].dtype == torch.int8,

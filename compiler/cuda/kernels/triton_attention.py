@@ -18,14 +18,14 @@ def attention_kernel(
     out_scale,
     out_zero,
     out,
-    QUERIES,
-    KEYS,
-    query_image,
-    query_row,
-    key_image,
-    key_row,
-    value_image,
-    value_row,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    QUERY_IMAGE: tl.constexpr,
+    QUERY_ROW: tl.constexpr,
+    KEY_IMAGE: tl.constexpr,
+    KEY_ROW: tl.constexpr,
+    VALUE_IMAGE: tl.constexpr,
+    VALUE_ROW: tl.constexpr,
     # A constant: Inductor would hand over a number as FP64, and all that it touches would become FP64.
     FACTOR: tl.constexpr,
     HEADS: tl.constexpr,
@@ -46,10 +46,10 @@ def attention_kernel(
     lane = tl.arange(0, WIDTH)
     n = tl.arange(0, BLOCK_N)
     inside = (m < QUERIES)[:, None]
-    q_at = query + image * query_image + m[:, None] * query_row + (head * WIDTH + lane)[None, :]
+    q_at = query + image * QUERY_IMAGE + m[:, None] * QUERY_ROW + (head * WIDTH + lane)[None, :]
     q = tl.load(q_at, mask=inside, other=0.0)
-    k_at = key + image * key_image + n[None, :] * key_row + (head * WIDTH + lane)[:, None]
-    v_at = value + image * value_image + n[:, None] * value_row + (head * WIDTH + lane)[None, :]
+    k_at = key + image * KEY_IMAGE + n[None, :] * KEY_ROW + (head * WIDTH + lane)[:, None]
+    v_at = value + image * VALUE_IMAGE + n[:, None] * VALUE_ROW + (head * WIDTH + lane)[None, :]
     largest = tl.full((BLOCK_M,), float("-inf"), dtype=tl.float32)
     total = tl.zeros((BLOCK_M,), dtype=tl.float32)
     mixed = tl.zeros((BLOCK_M, WIDTH), dtype=tl.float32)
@@ -68,8 +68,8 @@ def attention_kernel(
         v = tl.load(v_at, mask=n[:, None] < left, other=0.0)
         mixed = tl.dot(shares.to(tl.float16), v, mixed)
         largest = highest
-        k_at += BLOCK_N * key_row
-        v_at += BLOCK_N * value_row
+        k_at += BLOCK_N * KEY_ROW
+        v_at += BLOCK_N * VALUE_ROW
     mixed = mixed * (1.0 / total)[:, None]
     row = (image * QUERIES + m).to(tl.int64)
     to = out + row[:, None] * (HEADS * WIDTH) + (head * WIDTH + lane)[None, :]

@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, steps_of, tile_of, wrapped
 
 
 @triton.jit
@@ -20,13 +20,13 @@ def convolution_kernel(
     residual,
     channel_bias,
     out,
-    M,
-    N,
-    HEIGHT,
-    WIDTH,
-    OUT_HEIGHT,
-    OUT_WIDTH,
-    group,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    OUT_HEIGHT: tl.constexpr,
+    OUT_WIDTH: tl.constexpr,
+    GROUP: tl.constexpr,
     C: tl.constexpr,
     TAPS: tl.constexpr,
     STRIDE: tl.constexpr,
@@ -50,23 +50,18 @@ def convolution_kernel(
     """
     K: tl.constexpr = TAPS * TAPS * C
     RUN: tl.constexpr = TAPS * C
-    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
+    row, column = tile_of(tl.program_id(0), M, N, GROUP, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     lane = tl.arange(0, BLOCK_K)
-    pixel = m % M
+    pixel = wrapped(m, M, BLOCK_M)
     image = pixel // (OUT_HEIGHT * OUT_WIDTH)
     place = pixel % (OUT_HEIGHT * OUT_WIDTH)
     top = (place // OUT_WIDTH) * STRIDE
     left = (place % OUT_WIDTH) * STRIDE
     x_rows = x + ((image * HEIGHT + top) * WIDTH + left)[:, None] * C
-    w_columns = weight + (n % N)[None, :] * K
-    start = 0
-    steps = tl.cdiv(K, BLOCK_K)
-    if SPLITS > 1:
-        share = tl.cdiv(steps, SPLITS)
-        start = tl.program_id(1) * share
-        steps = tl.maximum(tl.minimum(share, steps - start), 0)
+    w_columns = weight + wrapped(n, N, BLOCK_N)[None, :] * K
+    start, steps = steps_of(tl.program_id(1), K, BLOCK_K, SPLITS)
     stored = (m < M)[:, None] & (n < N)[None, :]
     to = m.to(tl.int64)[:, None] * N + n[None, :]
     # What a small tile has registers for is read now, so that nothing waits for it after the sums.

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from mixdq.compiler.cuda.kernels.triton_arithmetic import logistic, read_grid, to_int8
-from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of, wrapped
 
 
 @triton.jit
@@ -35,10 +35,10 @@ def int8_geglu_kernel(
     out_scale,
     out_zero,
     out,
-    M,
-    N,
-    K,
-    group,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    GROUP: tl.constexpr,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     TO_INT8: tl.constexpr,
@@ -54,13 +54,13 @@ def int8_geglu_kernel(
     A block of values' rows and their gates' are read as one operand: a matrix instruction of twice as many
     columns reads the activations once, where two would wait for shared memory.
     """
-    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
+    row, column = tile_of(tl.program_id(0), M, N, GROUP, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
     lane = tl.arange(0, 2 * BLOCK_N)
-    both = (column * BLOCK_N + lane % BLOCK_N) % N + (lane // BLOCK_N) * N
-    x_at = x + (m % M)[:, None] * K + k[None, :]
+    both = wrapped(column * BLOCK_N + lane % BLOCK_N, N, BLOCK_N) + (lane // BLOCK_N) * N
+    x_at = x + wrapped(m, M, BLOCK_M)[:, None] * K + k[None, :]
     w_at = weight + both[None, :] * K + k[:, None]
     inside = n < N
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)

@@ -11,14 +11,42 @@ from mixdq.compiler.cuda.kernels.triton_arithmetic import read_grid, to_int8
 
 
 @triton.jit
-def tile_of(program, rows, columns, group, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Row and column of the tile that a program computes: down `group` rows, then to the next column."""
-    down = tl.cdiv(rows, BLOCK_M)
-    across = tl.cdiv(columns, BLOCK_N)
-    in_group = group * across
-    first = (program // in_group) * group
-    height = min(down - first, group)
+def tile_of(
+    program,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    GROUP: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    """Row and column of the tile that a program computes: down GROUP rows, then to the next column."""
+    down: tl.constexpr = (ROWS + BLOCK_M - 1) // BLOCK_M
+    if down <= GROUP:
+        return program % down, program // down
+    in_group: tl.constexpr = GROUP * ((COLUMNS + BLOCK_N - 1) // BLOCK_N)
+    first = (program // in_group) * GROUP
+    height = GROUP
+    if down % GROUP != 0:
+        height = min(down - first, GROUP)
     return first + (program % in_group) % height, (program % in_group) // height
+
+
+@triton.jit
+def steps_of(split, K: tl.constexpr, BLOCK_K: tl.constexpr, SPLITS: tl.constexpr):
+    """Where the sums of a split begin, in blocks of K, and how many blocks they are of."""
+    steps: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
+    share: tl.constexpr = (steps + SPLITS - 1) // SPLITS
+    if steps % SPLITS == 0:
+        return split * share, share
+    return split * share, tl.maximum(tl.minimum(share, steps - split * share), 0)
+
+
+@triton.jit
+def wrapped(index, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+    """Rows or columns of a block, of SIZE in all: those outside wrap around, and are never stored."""
+    if SIZE % BLOCK == 0:
+        return index
+    return index % SIZE
 
 
 @triton.jit
@@ -64,10 +92,10 @@ def int8_linear_kernel(
     out_scale,
     out_zero,
     out,
-    M,
-    N,
-    K,
-    group,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    GROUP: tl.constexpr,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
@@ -82,19 +110,13 @@ def int8_linear_kernel(
     SPLITS: tl.constexpr,
 ):
     """One tile of `x` [M, K] times `weight` [N, K]; with SUMS_ONLY its INT32 sums, a plane for each split."""
-    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
+    row, column = tile_of(tl.program_id(0), M, N, GROUP, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
-    steps = tl.cdiv(K, BLOCK_K)
-    start = 0
-    if SPLITS > 1:
-        share = tl.cdiv(steps, SPLITS)
-        start = tl.program_id(1) * share
-        steps = tl.maximum(tl.minimum(share, steps - start), 0)
-    # Rows and columns outside wrap around: they are computed and never stored.
-    x_at = x + (m % M)[:, None] * K + (start * BLOCK_K + k)[None, :]
-    w_at = weight + (n % N)[None, :] * K + (start * BLOCK_K + k)[:, None]
+    start, steps = steps_of(tl.program_id(1), K, BLOCK_K, SPLITS)
+    x_at = x + wrapped(m, M, BLOCK_M)[:, None] * K + (start * BLOCK_K + k)[None, :]
+    w_at = weight + wrapped(n, N, BLOCK_N)[None, :] * K + (start * BLOCK_K + k)[:, None]
     stored = (m < M)[:, None] & (n < N)[None, :]
     to = m.to(tl.int64)[:, None] * N + n[None, :]
     unit, origin = read_grid(out_scale, out_zero, TO_INT8)

@@ -18,7 +18,7 @@ def layer_norm_kernel(
     out_scale,
     out_zero,
     out,
-    ROWS,
+    ROWS: tl.constexpr,
     C: tl.constexpr,
     EPS: tl.constexpr,
     TO_INT8: tl.constexpr,

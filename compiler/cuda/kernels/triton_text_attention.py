@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from mixdq.compiler.cuda.kernels.triton_arithmetic import read_grid, to_int8
-from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import column_terms, first_sums, tile_of, wrapped
 
 
 @triton.jit
@@ -23,15 +23,15 @@ def text_attention_kernel(
     out_scale,
     out_zero,
     out,
-    TOKENS,
-    KEYS,
-    N,
-    K,
-    key_image,
-    key_row,
-    value_image,
-    value_row,
-    group,
+    TOKENS: tl.constexpr,
+    KEYS: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    KEY_IMAGE: tl.constexpr,
+    KEY_ROW: tl.constexpr,
+    VALUE_IMAGE: tl.constexpr,
+    VALUE_ROW: tl.constexpr,
+    GROUP: tl.constexpr,
     FACTOR: tl.constexpr,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
@@ -47,13 +47,13 @@ def text_attention_kernel(
     All keys are one block. FACTOR is the scores' scale times log2(e); strides are those of images and rows.
     """
     unit, origin = read_grid(out_scale, out_zero, True)
-    row, head = tile_of(tl.program_id(0), TOKENS, N, group, BLOCK_M, WIDTH)
+    row, head = tile_of(tl.program_id(0), TOKENS, N, GROUP, BLOCK_M, WIDTH)
     image = tl.program_id(1)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = head * WIDTH + tl.arange(0, WIDTH)
     k = tl.arange(0, BLOCK_K)
     s = tl.arange(0, BLOCK_KEYS)
-    x_at = x + (image * TOKENS + m % TOKENS)[:, None] * K + k[None, :]
+    x_at = x + (image * TOKENS + wrapped(m, TOKENS, BLOCK_M))[:, None] * K + k[None, :]
     w_at = weight + n[None, :] * K + k[:, None]
     if EARLY:
         scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
@@ -69,8 +69,8 @@ def text_attention_kernel(
         sums = tl.dot(x_tile, w_tile, sums, out_dtype=tl.int32)
         x_at += BLOCK_K
         w_at += BLOCK_K
-    k_at = key + image * key_image + s[None, :] * key_row + n[:, None]
-    v_at = value + image * value_image + s[:, None] * value_row + n[None, :]
+    k_at = key + image * KEY_IMAGE + s[None, :] * KEY_ROW + n[:, None]
+    v_at = value + image * VALUE_IMAGE + s[:, None] * VALUE_ROW + n[None, :]
     keys = tl.load(k_at, mask=s[None, :] < KEYS, other=0.0)
     values = tl.load(v_at, mask=s[:, None] < KEYS, other=0.0)
     if not EARLY:

@@ -11,7 +11,7 @@ operand from registers, where the weights are widened, and only the second must 
 import triton
 import triton.language as tl
 
-from mixdq.compiler.cuda.kernels.triton_linear import tile_of
+from mixdq.compiler.cuda.kernels.triton_linear import steps_of, tile_of, wrapped
 
 # The bits of FP16 1024, whose last ten count by ones.
 _THOUSAND = tl.constexpr(0x6400)
@@ -31,10 +31,10 @@ def weight_only_linear_kernel(
     bias,
     residual,
     out,
-    M,
-    N,
-    K,
-    group,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    GROUP: tl.constexpr,
     BITS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
@@ -51,21 +51,18 @@ def weight_only_linear_kernel(
     Eight bits have a scale a channel, which multiplies the sums. Four bits have a scale for each 128 inputs,
     [N, K / 128], which multiplies the weights in FP16; byte j of such a block holds the inputs j and j + 64.
     """
-    row, column = tile_of(tl.program_id(0), M, N, group, BLOCK_M, BLOCK_N)
+    row, column = tile_of(tl.program_id(0), M, N, GROUP, BLOCK_M, BLOCK_N)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = column * BLOCK_N + tl.arange(0, BLOCK_N)
     sums = tl.zeros((BLOCK_N, BLOCK_M), dtype=tl.float32)
-    start = 0
-    steps = tl.cdiv(K, BLOCK_K)
-    if SPLITS > 1:
-        share = tl.cdiv(steps, SPLITS)
-        start = tl.program_id(1) * share
-        steps = tl.minimum(start + share, steps)
+    start, steps = steps_of(tl.program_id(1), K, BLOCK_K, SPLITS)
+    rows = wrapped(m, M, BLOCK_M)
+    columns = wrapped(n, N, BLOCK_N)
     if BITS == 8:
         k = tl.arange(0, BLOCK_K)
-        x_at = x + (m % M)[None, :] * K + (start * BLOCK_K + k)[:, None]
-        w_at = weight + (n % N)[:, None] * K + (start * BLOCK_K + k)[None, :]
-        for step in range(start, steps):
+        x_at = x + rows[None, :] * K + (start * BLOCK_K + k)[:, None]
+        w_at = weight + columns[:, None] * K + (start * BLOCK_K + k)[None, :]
+        for step in range(start, start + steps):
             if EVEN_K:
                 x_tile = tl.load(x_at)
                 w_tile = tl.load(w_at)
@@ -78,11 +75,11 @@ def weight_only_linear_kernel(
         sums *= tl.load(scale + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
     else:
         k = tl.arange(0, 64)
-        x_at = x + (m % M)[None, :] * K + (start * 128 + k)[:, None]
-        w_at = weight + (n % N)[:, None] * (K // 2) + (start * 64 + k)[None, :]
-        scale_at = scale + (n % N) * (K // 128) + start
+        x_at = x + rows[None, :] * K + (start * 128 + k)[:, None]
+        w_at = weight + columns[:, None] * (K // 2) + (start * 64 + k)[None, :]
+        scale_at = scale + columns * (K // 128) + start
         factor = tl.load(scale_at, mask=n * 0 + start < K // 128, other=0.0)
-        for step in range(start, steps):
+        for step in range(start, start + steps):
             # The next step's scales are on their way while this one is computed.
             scale_at += 1
             following = tl.load(scale_at, mask=n * 0 + step < K // 128 - 1, other=0.0)
@@ -114,7 +111,7 @@ def widen_kernel(
     weight,
     scale,
     out,
-    BYTES,
+    BYTES: tl.constexpr,
     K: tl.constexpr,
     BITS: tl.constexpr,
     RUNS: tl.constexpr,
