@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from mixdq.configs.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, MixdqError
+from mixdq.configs.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, MixdqError, StoppedError
 from mixdq.configs.extras import missing_extra
 
 # Writing to a file that is open gives an error without the file's name.
@@ -47,6 +47,8 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
         code = app(None if argv is None else list(argv), standalone_mode=False)
     except _UsageError as error:
         _fail_usage(error)
+    except StoppedError as error:
+        _fail(str(error), EXIT_INTERRUPTED)
     except MixdqError as error:
         _fail(str(error), EXIT_BAD_INPUT)
     except KeyboardInterrupt:

@@ -51,3 +51,7 @@ class StorageError(MixdqError):
 
 class MachineError(MixdqError):
     """What the machine failed at: memory that ran out, a process that was killed, work already under way."""
+
+
+class StoppedError(MixdqError):
+    """Ctrl-C in a command that can't go on where it stopped: what it leaves, what the same command does."""

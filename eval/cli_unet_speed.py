@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixdq.configs.console import stdout_console
-from mixdq.configs.errors import EvaluationError
+from mixdq.configs.errors import EvaluationError, StoppedError
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.speed.choices import Device
 from mixdq.eval.speed.unet_trial_choices import USUAL_CASES, WAYS, Case
+
+if TYPE_CHECKING:
+    from mixdq.eval.speed.unet_trial_files import TrialFiles
 
 app = typer.Typer()
 
@@ -53,8 +56,16 @@ def unet_speed(
     order = TrialOrder(cases, model, str(device), patience, at_once)
     console = stdout_console()
     with (out / "log.txt").open("w", encoding="utf-8") as log, console.status("") as status:
-        for figures in run_trial(order, log, status.update):
-            files.add(figures)
-            console.print(f"{figures.case}: {figures.missing or figures.figures}", highlight=False)
+        try:
+            for figures in run_trial(order, log, status.update):
+                files.add(figures)
+                console.print(f"{figures.case}: {figures.missing or figures.figures}", highlight=False)
+        except KeyboardInterrupt:
+            raise StoppedError(_stopped(files)) from None
     console.print(trial_view(files.found))
     console.print(f"figures: {out / 'unet.csv'}", highlight=False, soft_wrap=True)
+
+
+def _stopped(files: TrialFiles) -> str:
+    kept = f"{files.folder} holds {len(files.found)} of its cases" if files.found else "nothing was timed yet"
+    return f"interrupted; {kept}, and the same command begins anew: figures of one run can be compared"

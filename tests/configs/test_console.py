@@ -5,7 +5,7 @@ import pytest
 import typer
 
 from mixdq.configs.console import run_app
-from mixdq.configs.errors import PlanError
+from mixdq.configs.errors import PlanError, StoppedError
 
 
 def _run(fault: BaseException | None, argv: tuple[str, ...] = ()) -> object:
@@ -69,6 +69,11 @@ def test_a_library_that_an_extra_brings_is_one_line_and_exit_code_2(
 def test_an_interrupt_is_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(KeyboardInterrupt()) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_says_what_it_leaves_is_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(StoppedError("stopped; begins anew")) == 130
+    assert capsys.readouterr().err == "error: stopped; begins anew\n"
 
 
 def test_a_wrong_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,19 @@ def test_producers_write_integers_again_after_they_wrote_fp16() -> None:
     with half_epilogues():
         assert torch.equal(quantize(rows), bytes_of(rows))
     assert quantize(rows).tolist() == [[5, -1]]
+
+
+def test_an_interrupted_trial_says_what_it_keeps_and_that_it_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one_case(*_: object) -> Iterator[CaseFigures]:
+        yield CaseFigures(Case("eager", 64, 1), {"ms": 1.5})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixdq.eval.speed.unet_trial.run_trial", one_case)
+    arguments = ["unet-speed", "--device", "cpu", "--out", str(tmp_path), "eager:64", "eager:128"]
+    with pytest.raises(SystemExit) as ended:
+        run_app(cli.app, arguments)
+    assert ended.value.code == 130
+    assert f"{tmp_path} holds 1 of its cases, and the same command begins anew" in capsys.readouterr().err
+    assert (tmp_path / "unet.csv").read_text().count("\n") == 2
