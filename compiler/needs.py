@@ -89,13 +89,21 @@ class Needs:
             return _LIBRARIES_MIB + 2 * size / _MIB
         return memory_need_mib(size, self._profiles(component))
 
-    def packages_mib(self, component: Component) -> float:
-        """Of compiling packages: torch's compiler, and the constants on their way to the file."""
+    def package_mib(self, component: Component) -> float:
+        """Of compiling a package: torch's compiler, and the weights on their way to the GPU."""
         return _PACKAGES_MIB + self._stored_bytes(component) / _MIB
 
-    def packages_bytes(self, component: Component, count: int) -> int:
-        """The size of a component's packages and of their constants."""
-        return self._stored_bytes(component) + _PACKAGE_BYTES * count
+    def package_bytes(self) -> int:
+        """The size of a package."""
+        return _PACKAGE_BYTES
+
+    def constants_mib(self, component: Component) -> float:
+        """Of writing the constants of a component's packages."""
+        return TORCH_MIB + self._stored_bytes(component) / _MIB
+
+    def constants_bytes(self, component: Component) -> int:
+        """The size of that file."""
+        return self._stored_bytes(component)
 
     def _stored_bytes(self, component: Component) -> int:
         return self.graph_bytes(component, Dialect.TENSORRT)

@@ -10,7 +10,14 @@ from pathlib import Path
 from mixdq.compiler.begun_calibration import CALIBRATION_CODE
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
-from mixdq.compiler.cuda.stage import PackageOrder, PackagePiece, make_packages, tiles_for
+from mixdq.compiler.cuda.stage import (
+    PackageOrder,
+    PackagePiece,
+    PackageRecord,
+    make_constants,
+    make_package,
+    tiles_for,
+)
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
 from mixdq.compiler.needs import TORCH_MIB, Needs
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
@@ -122,8 +129,9 @@ def stages_of(
     if goal is Goal.BUNDLE:
         engines = [_Engine(c, r, t) for c in _ORDER for t in from_graphs for r in maker.sizes(c)]
         stages += [maker.engine(engine) for engine in engines]
-        packages = [_Packages(c, t) for c in _ORDER for t in from_modules]
-        stages += [maker.packages(each) for each in packages]
+        packages = [_Packages(c, t, maker.sizes(c)) for c in _ORDER for t in from_modules]
+        stages += [maker.package(each, size) for each in packages for size in each.sizes]
+        stages += [maker.constants(each) for each in packages]
         stages.append(maker.bundle(engines, packages))
     return stages
 
@@ -160,14 +168,22 @@ class _Engine:
 
 @dataclass(frozen=True, slots=True)
 class _Packages:
-    """A component's packages of all resolutions: one stage, because they share their constants."""
+    """A component's packages of all resolutions, which share their constants."""
 
     component: Component
     target: Target
+    sizes: tuple[int | None, ...]
+
+    def stage(self, size: int | None) -> str:
+        return f"compile {self.component}{'' if size is None else f' {size}'} {self.target}"
 
     @property
-    def stage(self) -> str:
-        return f"compile {self.component} {self.target}"
+    def stages(self) -> tuple[str, ...]:
+        return tuple(map(self.stage, self.sizes))
+
+    @property
+    def constants(self) -> str:
+        return f"constants {self.component} {self.target}"
 
 
 class _Maker:
@@ -364,47 +380,67 @@ class _Maker:
             disk_bytes=self._needs.engine_bytes(engine.component, engine.target),
         )
 
-    def packages(self, packages: _Packages) -> Stage:
-        component, target = packages.component, packages.target
+    def package(self, packages: _Packages, size: int | None) -> Stage:
+        call = Call(make_package, (self._package_order(packages, size),))
+        return Stage(
+            packages.stage(size),
+            self._out,
+            Lane.FRESH,
+            _needs_of_network(packages.component),
+            lambda done: {**self._network_facts(packages, done), "resolution": size},
+            lambda _: call,
+            memory_mib=self._needs.package_mib(packages.component),
+            disk_bytes=self._needs.package_bytes(),
+        )
+
+    def constants(self, packages: _Packages) -> Stage:
+        order = self._package_order(packages, packages.sizes[0])
+
+        def facts(done: Results) -> Mapping[str, object]:
+            made = [done[name].digests for name in packages.stages]
+            return {**self._network_facts(packages, done), "packages": made}
+
+        def call(done: Results) -> Call[Made]:
+            return Call(make_constants, (order, [PackageRecord.of(done[name]) for name in packages.stages]))
+
+        return Stage(
+            packages.constants,
+            self._out,
+            Lane.FRESH,
+            (*_needs_of_network(packages.component), *packages.stages),
+            facts,
+            call,
+            memory_mib=self._needs.constants_mib(packages.component),
+            disk_bytes=self._needs.constants_bytes(packages.component),
+        )
+
+    def _package_order(self, packages: _Packages, size: int | None) -> PackageOrder:
         recipe = self._recipe
-        quantized = component is Component.UNET
-        needs = ("plan", "ranges") if quantized else ("plan",)
-        order = PackageOrder(
-            component=component,
-            target=target,
-            sizes=self.sizes(component),
-            resolutions=recipe.resolutions,
+        return PackageOrder(
+            component=packages.component,
+            target=packages.target,
+            resolution=size,
+            example=recipe.resolutions[0] if size is None else size,
             batch=recipe.batch,
             source=self._source,
             root=self._out.root,
-            with_ranges=quantized,
+            with_ranges=packages.component is Component.UNET,
             tiles=recipe.build.tiles,
         )
-        builder = builder_facts(target)
 
-        def facts(done: Results) -> Mapping[str, object]:
-            return {
-                **self._torch_facts,
-                "model": self._source.identity.digest,
-                "resolutions": self.sizes(component),
-                "batch": recipe.batch,
-                "quantized": [done[name].value for name in needs] if quantized else [],
-                "builder": builder,
-                "tiles": sha256_of_text(tiles_for(recipe.build.tiles, builder["for"]).to_json()),
-                "code": code_digest(*_PACKAGES_CODE),
-            }
-
-        call = Call(make_packages, (order,))
-        return Stage(
-            packages.stage,
-            self._out,
-            Lane.FRESH,
-            needs,
-            facts,
-            lambda _: call,
-            memory_mib=self._needs.packages_mib(component),
-            disk_bytes=self._needs.packages_bytes(component, len(self.sizes(component))),
-        )
+    def _network_facts(self, packages: _Packages, done: Results) -> dict[str, object]:
+        """What a network on the GPU and the code around it depend on."""
+        builder = builder_facts(packages.target)
+        quantized = packages.component is Component.UNET
+        return {
+            **self._torch_facts,
+            "model": self._source.identity.digest,
+            "batch": self._recipe.batch,
+            "quantized": [done[name].value for name in _needs_of_network(packages.component) if quantized],
+            "builder": builder,
+            "tiles": sha256_of_text(tiles_for(self._recipe.build.tiles, builder["for"]).to_json()),
+            "code": code_digest(*_PACKAGES_CODE),
+        }
 
     def _profiles(self, inputs: Sequence[TensorSpec]) -> tuple[Profile, ...]:
         """The inputs' shapes at each resolution; none if no size is symbolic."""
@@ -417,7 +453,8 @@ class _Maker:
         )
 
     def bundle(self, engines: list[_Engine], packages: list[_Packages]) -> Stage:
-        built = (*(engine.stage for engine in engines), *(each.stage for each in packages))
+        compiled = [name for each in packages for name in (*each.stages, each.constants)]
+        built = (*(engine.stage for engine in engines), *compiled)
         needs = ("plan", "ranges", "tokenizers", *built)
 
         def facts(done: Results) -> Mapping[str, object]:
@@ -434,9 +471,9 @@ class _Maker:
                 for e in engines
             ]
             pieces += [
-                PackagePiece(p.component, p.target, size, done[p.stage])
+                PackagePiece(p.component, p.target, size, done[p.stage(size)], done[p.constants])
                 for p in packages
-                for size in self.sizes(p.component)
+                for size in p.sizes
             ]
             arguments = (self._recipe, self._source, self._work.root, pieces, self._out.root)
             return Call(make_bundle, arguments)
@@ -446,6 +483,10 @@ class _Maker:
 
 def _export(component: Component) -> str:
     return f"export {component}"
+
+
+def _needs_of_network(component: Component) -> tuple[str, ...]:
+    return ("plan", "ranges") if component is Component.UNET else ("plan",)
 
 
 def _graphs(component: Component, dialect: Dialect) -> str:

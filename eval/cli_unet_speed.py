@@ -67,5 +67,8 @@ def unet_speed(
 
 
 def _stopped(files: TrialFiles) -> str:
-    kept = f"{files.folder} holds {len(files.found)} of its cases" if files.found else "nothing was timed yet"
-    return f"interrupted; {kept}, and the same command begins anew: figures of one run can be compared"
+    timed = sum(not one.missing for one in files.found)
+    kept = f"{files.folder} holds the cases timed so far ({timed})" if timed else "this run timed nothing yet"
+    return (
+        f"interrupted; {kept}; the same command begins anew, because only figures of one run can be compared"
+    )

@@ -57,7 +57,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
         path: the package to write, named `.pt2`.
 
     Raises:
-        GraphError: it can't be traced or compiled.
+        GraphError: it can't be traced or compiled, or makes a tensor of its own.
         TargetError: the C++ compiler makes packages that would crash.
         StorageError: the disk is full or the folder can't be written.
     """
@@ -73,17 +73,23 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
                 )
                 named.replace(temporary)
                 check_linked(temporary, path.name)
+                constants = _constants_of(module, temporary, path.name)
         except torch.cuda.OutOfMemoryError:
             raise
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
             raise GraphError(
                 f"torch could not compile {path.name}: {compilers_reason(str(error))}"
             ) from error
-    own = {**exported.state_dict, **exported.constants}
     outputs = exported.graph_module.graph.output_node().args[0]
-    return Package(
-        {name: own[name] for name in needed_constants(path)}, tuple(node.meta["val"] for node in outputs)
-    )
+    return Package(constants, tuple(node.meta["val"] for node in outputs))
+
+
+def module_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """A module's parameters and buffers by all of their names."""
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
 
 
 def needed_constants(path: Path) -> tuple[str, ...]:
@@ -102,6 +108,16 @@ def needed_constants(path: Path) -> tuple[str, ...]:
                 "writes packages of another kind"
             )
         return tuple(sorted(_CONSTANT.findall(archive.read(sources[0]).decode())))
+
+
+def _constants_of(module: nn.Module, package: Path, name: str) -> dict[str, Tensor]:
+    own, names = module_tensors(module), needed_constants(package)
+    if foreign := sorted(set(names) - set(own)):
+        raise GraphError(
+            f"{name} needs {foreign[0]}, a tensor that its network does not hold but makes as it runs; "
+            "register it as a buffer"
+        )
+    return {name: own[name] for name in names}
 
 
 def compilers_reason(text: str) -> str:

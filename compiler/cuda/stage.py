@@ -1,13 +1,13 @@
-"""The stage of a run that makes a component's packages; imports no torch before it runs."""
+"""The stages of a run that make a component's packages; they import no torch before they run."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass as plain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic.dataclasses import dataclass
 
@@ -32,41 +32,34 @@ class PackageRecord:
     """A package of one resolution.
 
     Attributes:
-        resolution: pixels; None for packages that serve every resolution.
         path: relative to the bundle's folder.
-        weights: the file of its constants, likewise.
         builder: torch and its version.
         built_for: the name of the GPU.
         inputs: the tensors to feed, in the package's order.
         outputs: the tensors that come back, likewise.
-        scratch_bytes: what it takes of the GPU's memory to compute; None where there is none.
     """
 
-    resolution: int | None
     path: str
-    weights: str
     builder: str
     built_for: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    scratch_bytes: int | None = None
 
     @classmethod
-    def find(cls, value: Any, resolution: int | None) -> Self:
-        """The record of one resolution in the value of a `make_packages` stage."""
-        records = [parse(cls, item, "a stage's record", BundleError) for item in value]
-        return next(record for record in records if record.resolution == resolution)
+    def of(cls, stage: StageRecord) -> Self:
+        """What a `make_package` stage left."""
+        return parse(cls, stage.value, "a stage's record", BundleError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PackageOrder:
-    """What packages to build.
+    """What package to build.
 
     Attributes:
         component: the network.
         target: `cuda:sm90`.
-        sizes: resolutions that have packages of their own; None for one that serves all.
-        resolutions: all of the bundle's, in pixels.
+        resolution: pixels; None for a package that serves all of the bundle's resolutions.
+        example: pixels of the inputs that it is compiled with.
         batch: images at once.
         source: the model.
         root: the bundle's folder, which holds `layers.json`, `plan.yaml` and `ranges.json`.
@@ -76,22 +69,23 @@ class PackageOrder:
 
     component: Component
     target: Target
-    sizes: tuple[int | None, ...]
-    resolutions: tuple[int, ...]
+    resolution: int | None
+    example: int
     batch: int
     source: SourceModel
     root: Path
     with_ranges: bool
     tiles: Path | None = None
 
-    def path(self, resolution: int | None) -> str:
-        """Where a package goes in the bundle: `engines/unet-512.cuda-sm90.pt2`."""
-        size = "" if resolution is None else f"-{resolution}"
+    @property
+    def path(self) -> str:
+        """Where the package goes in the bundle: `engines/unet-512.cuda-sm90.pt2`."""
+        size = "" if self.resolution is None else f"-{self.resolution}"
         return f"{_FOLDER}/{self.component}{size}.{self.target.slug}.pt2"
 
     @property
     def weights(self) -> str:
-        """Where the constants of all of them go."""
+        """Where the constants of all of the component's packages go."""
         return f"{_FOLDER}/{self.component}.{self.target.slug}.weights"
 
     @property
@@ -102,37 +96,55 @@ class PackageOrder:
 
 @plain(frozen=True, slots=True)
 class PackagePiece:
-    """What the bundle's entry of one package is put together from."""
+    """What the bundle's entry of one package is put together from: the stages of it and of the constants."""
 
     component: Component
     target: Target
     resolution: int | None
-    stage: StageRecord
+    package: StageRecord
+    constants: StageRecord
 
     def record(self) -> EngineRecord:
         """The bundle's entry."""
-        package = PackageRecord.find(self.stage.value, self.resolution)
-        files = {file.path: file for file in self.stage.files}
+        package = PackageRecord.of(self.package)
+        scratch: Mapping[str, int] = self.constants.value
         return EngineRecord(
             component=self.component,
             target=str(self.target),
             resolution=self.resolution,
-            file=files[package.path],
-            weights=(files[package.weights],),
+            file=self.package.files[0],
+            weights=self.constants.files[:1],
             builder=package.builder,
             built_for=package.built_for,
             inputs=package.inputs,
             outputs=package.outputs,
-            scratch_bytes=package.scratch_bytes,
+            scratch_bytes=scratch.get(package.path),
         )
 
 
-def make_packages(report: Report, order: PackageOrder) -> Made:
-    """Compiles a component's packages on the GPU; the value is a list of `PackageRecord`."""
+def make_package(report: Report, order: PackageOrder) -> Made:
+    """Compiles a package on the GPU; the value is a `PackageRecord`, and the package is the first file."""
     report("importing torch", 0, None)
-    from mixdq.compiler.cuda.build import build_packages
+    from mixdq.compiler.cuda.build import build_package
 
-    return build_packages(report, order, "cuda")
+    return build_package(report, order, "cuda")
+
+
+def make_constants(report: Report, order: PackageOrder, packages: Sequence[PackageRecord]) -> Made:
+    """Writes what all packages of a component need, once, and measures what they take to compute.
+
+    Args:
+        report: told what is done.
+        order: that of any of them.
+        packages: all of them.
+
+    Returns:
+        The constants are the first file; the value is bytes of the GPU's memory by the packages' paths.
+    """
+    report("importing torch", 0, None)
+    from mixdq.compiler.cuda.build import gather_constants
+
+    return gather_constants(report, order, packages, "cuda")
 
 
 def tiles_for(path: Path | None, gpu: str) -> TileTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mixdq.compiler.records import Book, StageRecord, key_of
 from mixdq.compiler.saved_recipe import SavedRecipe
 from mixdq.compiler.sources import code_digest
 from mixdq.compiler.stages import Lane, Stage
+from mixdq.configs.target import Target
 from mixdq.export.source import open_source
 
 
@@ -46,6 +48,32 @@ def test_every_child_process_says_how_much_memory_it_may_take(tiny_run: Path) ->
     assert {stage.lane for stage in stages} == set(Lane)
     assert {stage.name for stage in stages if stage.memory_mib == 0} == {"plan", "ranges", "bundle"}
     assert all(stage.lane is Lane.HERE for stage in stages if stage.memory_mib == 0)
+
+
+def test_packages_of_several_sizes_compile_side_by_side_and_share_a_stage_of_constants(
+    tiny_run: Path,
+) -> None:
+    saved = SavedRecipe.read(tiny_run)
+    recipe = saved.recipe(tiny_run)
+    source, work = open_source(recipe.choice), Book(tiny_run / saved.work, None)
+    first = _records(first_stages_of(recipe, source, work))
+    several = replace(recipe, targets=(Target.parse("cuda:sm90"),), resolutions=(64, 128))
+    stages = stages_of(several, source, work, Book(tiny_run, None), Goal.BUNDLE, first)
+    needs = {stage.name: stage.needs for stage in stages if "cuda:sm90" in stage.name}
+    unet = ("compile unet 64 cuda:sm90", "compile unet 128 cuda:sm90")
+    assert needs == {
+        **dict.fromkeys(unet, ("plan", "ranges")),
+        "compile vae_decoder 64 cuda:sm90": ("plan",),
+        "compile vae_decoder 128 cuda:sm90": ("plan",),
+        "compile text_encoder_2 cuda:sm90": ("plan",),
+        "compile text_encoder cuda:sm90": ("plan",),
+        "constants unet cuda:sm90": ("plan", "ranges", *unet),
+        "constants vae_decoder cuda:sm90": ("plan", *(name.replace("unet", "vae_decoder") for name in unet)),
+        "constants text_encoder_2 cuda:sm90": ("plan", "compile text_encoder_2 cuda:sm90"),
+        "constants text_encoder cuda:sm90": ("plan", "compile text_encoder cuda:sm90"),
+    }
+    assert set(needs) < set(stages[-1].needs)
+    assert all(stage.memory_mib > 0 for stage in stages if stage.name in needs)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def odd_checks() -> Iterator[Check]:
     for queries, keys, heads in ((40, 77, 2), (130, 20, 3)):
         yield partial(check_text_attention, work=Linear(queries, 32 * heads, 80), heads=heads, keys=keys)
     yield partial(check_weight_only, work=Linear(65, 100, 256))
-    for rows, channels in ((1, 64), (77, 320), (3, 1280)):
+    for rows, channels in ((1, 64), (77, 320), (5, 640), (3, 1280)):
         yield partial(check_layer_norm, work=LayerNorm(rows, channels), batch=2)
     for image, batch in (
         (GroupNorm(5, 64, 0, silu=True), 2),

@@ -88,7 +88,7 @@ def _launch_layer_norm(
         EPS=eps,
         TO_INT8=tensors[-1].dtype == torch.int8,
         BLOCK_M=tile.block_m,
-        BLOCK_N=channels_at_once(channels, _WARP * tile.warps // tile.block_m),
+        BLOCK_N=channels_at_once(channels, max(1, _WARP * tile.warps // tile.block_m)),
         num_warps=tile.warps,
     )
     return tensors[-1]

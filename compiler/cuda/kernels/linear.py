@@ -11,7 +11,7 @@ otherwise, channels last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -206,6 +206,7 @@ def launch_linear(
         sums = launch_sums(work, tile).sum(0, dtype=torch.int32).reshape(shape)
         real = exact.dequantized(sums, scale, offset, bias, residual)
         return real.half() if grid is None else exact.quantized(real, *grid)
+    tile = replace(tile, splits=1)
     out = torch.empty(shape, dtype=torch.float16 if grid is None else torch.int8, device=work.x.device)
     _launch(
         work,
@@ -214,7 +215,6 @@ def launch_linear(
         FIRST_PERIOD=0 if first is None else work.x.shape[-2],
         TO_INT8=grid is not None,
         SUMS_ONLY=False,
-        SPLITS=1,
     )
     return out
 
@@ -229,7 +229,6 @@ def launch_sums(work: Work, tile: Tile) -> Tensor:
         FIRST_PERIOD=0,
         TO_INT8=False,
         SUMS_ONLY=True,
-        SPLITS=tile.splits,
     )
     return planes
 
@@ -256,6 +255,7 @@ def _launch(work: Work, tile: Tile, tensors: list[Tensor | None], **options: Any
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,
+        SPLITS=tile.splits,
         num_warps=tile.warps,
         num_stages=tile.stages,
         **options,

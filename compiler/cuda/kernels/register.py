@@ -17,7 +17,7 @@ from torch.library import custom_op, triton_op, wrap_triton
 Implementation = Callable[..., Any]
 Operator = TypeVar("Operator", bound=Implementation)
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+INTERPRETED = os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y")
 """Whether Triton interprets kernels instead of compiling them."""
 
 

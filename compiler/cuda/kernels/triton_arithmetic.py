@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
-# compiled has a name in capitals.
+# Triton's language has no types; what is known when a kernel is compiled has a name in capitals.
 """Arithmetic that Triton kernels share: quantizing, and the logistic function.
 
 Triton's interpreter has no machine instructions: there the same is said in Triton's own words.

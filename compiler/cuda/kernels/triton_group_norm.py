@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
-# compiled has a name in capitals.
+# Triton's language has no types; what is known when a kernel is compiled has a name in capitals.
 """The Triton kernels of group norms whose results are quantized where they lie.
 
 For statistics a group is a row of elements, pixel after pixel, so that no width of a group leaves lanes idle.

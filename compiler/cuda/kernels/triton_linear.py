@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
-# compiled has a name in capitals.
+# Triton's language has no types; what is known when a kernel is compiled has a name in capitals.
 """The Triton kernels of INT8 linear layers: INT32 sums in tensor cores, dequantized where they lie."""
 
 import triton
@@ -35,6 +34,8 @@ def tile_of(
 def steps_of(split, K: tl.constexpr, BLOCK_K: tl.constexpr, SPLITS: tl.constexpr):
     """Where the sums of a split begin, in blocks of K, and how many blocks they are of."""
     steps: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
+    if SPLITS == 1:
+        return 0, steps
     share: tl.constexpr = (steps + SPLITS - 1) // SPLITS
     if steps % SPLITS == 0:
         return split * share, share

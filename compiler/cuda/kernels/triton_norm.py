@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
-# compiled has a name in capitals.
+# Triton's language has no types; what is known when a kernel is compiled has a name in capitals.
 """The Triton kernel of layer norms whose results are quantized where they lie."""
 
 import triton
@@ -62,7 +61,7 @@ def layer_norm_kernel(
 
 
 @triton.jit
-def _inside(m, c, ROWS, C: tl.constexpr, BLOCK_N: tl.constexpr):
+def _inside(m, c, ROWS: tl.constexpr, C: tl.constexpr, BLOCK_N: tl.constexpr):
     """What there is of rows `m` and channels `c`; where blocks fill the channels, nobody asks for these."""
     inside = (m < ROWS)[:, None]
     if C % BLOCK_N != 0:

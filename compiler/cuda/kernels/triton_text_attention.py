@@ -1,7 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: N803
-# Triton's language has no types, and machines without a GPU have no Triton; what is known when a kernel is
-# compiled has a name in capitals.
+# Triton's language has no types; what is known when a kernel is compiled has a name in capitals.
 """The Triton kernel of attention to a text, its queries computed where they are used."""
 
 import triton

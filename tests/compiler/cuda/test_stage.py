@@ -34,13 +34,16 @@ CUDA = Target.parse("cuda:sm90")
 
 
 def test_packages_of_a_component_share_their_constants(emoji: SourceModel, tmp_path: Path) -> None:
-    order = PackageOrder(Component.UNET, CUDA, (128, 192), (128, 192), 1, emoji, tmp_path, True)
-    assert [order.path(size) for size in order.sizes] == [
+    orders = [
+        PackageOrder(Component.UNET, CUDA, size, 128, 1, emoji, tmp_path, with_ranges=True)
+        for size in (128, 192, None)
+    ]
+    assert [order.path for order in orders] == [
         "engines/unet-128.cuda-sm90.pt2",
         "engines/unet-192.cuda-sm90.pt2",
+        "engines/unet.cuda-sm90.pt2",
     ]
-    assert order.path(None) == "engines/unet.cuda-sm90.pt2"
-    assert order.weights == "engines/unet.cuda-sm90.weights"
+    assert {order.weights for order in orders} == {"engines/unet.cuda-sm90.weights"}
 
 
 def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
@@ -48,22 +51,11 @@ def test_the_bundle_names_each_package_with_the_constants_of_all() -> None:
         TensorSpec("sample", "float16", (1, 4, 16, 16)),
         TensorSpec("n", "float16", (1, 4, 16, 16)),
     )
-    packages = [
-        PackageRecord(
-            size, f"engines/unet-{size}.pt2", "w", "torch 2.11.0", "H200", (sample,), (noise,), size << 20
-        )
-        for size in (128, 192)
-    ]
-    files = tuple(FileRecord(path, "0" * 64, 1) for path in ("w", *(one.path for one in packages)))
-    stage = StageRecord(
-        name="compile unet cuda:sm90",
-        key="k",
-        files=files,
-        value=[to_plain(one) for one in packages],
-        seconds=1.0,
-        peak_mib=1.0,
-    )
-    record = PackagePiece(Component.UNET, CUDA, 192, stage).record()
+    package = PackageRecord("engines/unet-192.pt2", "torch 2.11.0", "H200", (sample,), (noise,))
+    compiled = _stage("compile unet 192 cuda:sm90", (package.path,), to_plain(package))
+    sizes = {f"engines/unet-{size}.pt2": size << 20 for size in (128, 192)}
+    constants = _stage("constants unet cuda:sm90", ("w", "tiles"), sizes)
+    record = PackagePiece(Component.UNET, CUDA, 192, compiled, constants).record()
     assert record.file.path == "engines/unet-192.pt2"
     assert [file.path for file in record.weights] == ["w"]
     assert (record.target, record.builder, record.built_for) == ("cuda:sm90", "torch 2.11.0", "H200")
@@ -142,6 +134,11 @@ def test_one_package_for_all_resolutions_is_refused(
     ):
         _recipe(Layout.PER_RESOLUTION, BuildOptions(timing_cache=None, strip_weights=True)).check(emoji)
     _recipe(Layout.PER_RESOLUTION, BuildOptions(timing_cache=None, strip_weights=False)).check(emoji)
+
+
+def _stage(name: str, paths: tuple[str, ...], value: object) -> StageRecord:
+    files = tuple(FileRecord(path, "0" * 64, 1) for path in paths)
+    return StageRecord(name=name, key="k", files=files, value=value, seconds=1.0, peak_mib=1.0)
 
 
 def _recipe(layout: Layout, build: BuildOptions) -> Recipe:

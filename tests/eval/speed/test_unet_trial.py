@@ -158,5 +158,6 @@ def test_an_interrupted_trial_says_what_it_keeps_and_that_it_begins_anew(
     with pytest.raises(SystemExit) as ended:
         run_app(cli.app, arguments)
     assert ended.value.code == 130
-    assert f"{tmp_path} holds 1 of its cases, and the same command begins anew" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{tmp_path} holds the cases timed so far (1); the same command begins anew" in said
     assert (tmp_path / "unet.csv").read_text().count("\n") == 2

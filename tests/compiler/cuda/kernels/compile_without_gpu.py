@@ -1,18 +1,23 @@
-"""Compiles each kernel once for a GPU that need not be there; prints the names. Argument: 80, 90, …
+"""Compiles every form of each kernel for a GPU that need not be there; prints the kernels' names.
 
-Operators are made to be the functions that launch their kernels, and a launch to be a compilation of what it
-launches. Triton's interpreter takes some source that its compiler does not.
+Arguments: compute capability (80, 90, …) and tables of tiles. Operators are made to be the functions that
+launch their kernels, and a launch to be a compilation of what it launches: the interpreter takes some source
+that the compiler does not.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import mixdq.compiler.cuda.kernels.register as registration
+from mixdq.compiler.cuda.kernels.tiles import TileTable, tiles_of
 
 _TYPES = {
     torch.float16: "*fp16",
@@ -24,43 +29,51 @@ _TYPES = {
 
 
 class _Compiled:
-    """Stands in for a kernel: what launches it compiles it, the first time, for compute capability `sm`."""
+    """Stands in for a kernel: a launch compiles it, once for all launches of the same form."""
 
-    def __init__(self, kernel: Any, sm: int, names: set[str]) -> None:
-        self._kernel, self._sm, self._names = kernel, sm, names
+    def __init__(self, kernel: Any, sm: int, forms: set[tuple[object, ...]]) -> None:
+        self._kernel, self._sm, self._forms = kernel, sm, forms
 
     def __getitem__(self, grid: Any) -> Any:
         return self._compile
 
-    def _compile(self, *arguments: Any, num_warps: int = 4, num_stages: int = 3, **constants: Any) -> None:
-        name = self._kernel.__name__
-        if name in self._names:
+    def _compile(self, *tensors: Tensor, num_warps: int = 4, num_stages: int = 3, **constants: Any) -> None:
+        # What has two values, and how many bits or splits there are; sizes are no form of their own.
+        flags = {name: value for name, value in constants.items() if isinstance(value, bool)}
+        form = (self._kernel.__name__, *flags.items(), constants.get("BITS"), constants.get("SPLITS", 1) > 1)
+        if form in self._forms:
             return
         compiler: Any = importlib.import_module("triton.compiler")
         target: Any = importlib.import_module("triton.backends.compiler").GPUTarget
-        known = dict.fromkeys(constants, "constexpr")
         read = {
-            name: "i32" if isinstance(value, int) else _TYPES[value.dtype]
-            for name, value in zip(self._kernel.arg_names, arguments, strict=False)
+            name: _TYPES[tensor.dtype] for name, tensor in zip(self._kernel.arg_names, tensors, strict=False)
         }
-        source = compiler.ASTSource(fn=self._kernel, signature={**read, **known}, constexprs=constants)
+        source = compiler.ASTSource(
+            fn=self._kernel,
+            signature={**read, **dict.fromkeys(constants, "constexpr")},
+            constexprs=constants,
+            attrs={(place,): [["tt.divisibility", 16]] for place in range(len(read))},
+        )
         options = {"num_warps": num_warps, "num_stages": num_stages}
         made = compiler.compile(source, target=target("cuda", self._sm, 32), options=options)
         assert made.asm["cubin"]
-        self._names.add(name)
+        self._forms.add(form)
 
 
-def main(sm: int) -> None:
+def main(sm: int, tables: Sequence[Path]) -> None:
     """Compiles them all."""
-    names: set[str] = set()
+    forms: set[tuple[object, ...]] = set()
     registration.INTERPRETED = True
-    registration.traced = lambda kernel: _Compiled(kernel, sm, names)
+    registration.traced = lambda kernel: _Compiled(kernel, sm, forms)
     check: Any = importlib.import_module("mixdq.compiler.cuda.kernels.check")
     draw = importlib.import_module("mixdq.compiler.cuda.kernels.verdicts").Draw(torch.device("cpu"))
-    for case in check.odd_checks():
-        case(draw)
-    print(" ".join(sorted(names)))
+    for table in tables:
+        with tiles_of(TileTable.read(table)):
+            for case in check.odd_checks():
+                case(draw)
+    print(f"{len(forms)} forms")
+    print(" ".join(sorted({str(form[0]) for form in forms})))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), [Path(table) for table in sys.argv[2:]])
