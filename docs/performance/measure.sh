@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures again what the folder h200/ and kernels-h200*.json hold: bash docs/performance/measure.sh DIR [TARGET]
 #
-# One GPU, idle but for this; about 25 minutes on 16 cores. What compiles goes side by side; what is timed is
+# One GPU, idle but for this; some 30 minutes on 16 cores. What compiles goes side by side; what is timed is
 # alone. A step that fails is named in DIR/steps.txt, and the others go on. What DIR holds already of an earlier
 # try is gone on with, where the commands do.
 set -u
