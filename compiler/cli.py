@@ -249,3 +249,7 @@ def _make(
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The command `mixdq-compile`."""
     run_app(app, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -135,3 +135,7 @@ def selftest(
 def main() -> NoReturn:
     """The command line."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -43,3 +43,7 @@ def _commands() -> None:
 def main() -> NoReturn:
     """The command line."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -116,3 +118,11 @@ def test_a_wrong_option_is_one_line_that_names_the_help_and_exit_code_2(
 
 def test_a_commands_own_exit_code_is_the_processs() -> None:
     assert _run(typer.Exit(1)) == 1
+
+
+@pytest.mark.parametrize("module", ["compiler", "eval", "runtime"])
+def test_a_command_line_runs_as_a_module_too(module: str) -> None:
+    command = [sys.executable, "-m", f"mixdq.{module}.cli", "--no-such-option"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--no-such-option" in ended.stderr
