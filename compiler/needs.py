@@ -91,7 +91,7 @@ class Needs:
 
     def package_mib(self, component: Component) -> float:
         """Of compiling a package: torch's compiler, and the weights on their way to the GPU."""
-        return _PACKAGES_MIB + self._stored_bytes(component) / _MIB
+        return _PACKAGES_MIB + self.constants_bytes(component) / _MIB
 
     def package_bytes(self) -> int:
         """The size of a package."""
@@ -99,13 +99,10 @@ class Needs:
 
     def constants_mib(self, component: Component) -> float:
         """Of writing the constants of a component's packages."""
-        return TORCH_MIB + self._stored_bytes(component) / _MIB
+        return TORCH_MIB + self.constants_bytes(component) / _MIB
 
     def constants_bytes(self, component: Component) -> int:
         """The size of that file."""
-        return self._stored_bytes(component)
-
-    def _stored_bytes(self, component: Component) -> int:
         return self.graph_bytes(component, Dialect.TENSORRT)
 
     def _profiles(self, component: Component) -> int:

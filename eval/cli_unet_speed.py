@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from mixdq.configs.errors import EvaluationError, StoppedError
 from mixdq.configs.gpu import find_gpu
 from mixdq.eval.speed.choices import Device
 from mixdq.eval.speed.unet_trial_choices import USUAL_CASES, WAYS, Case
-
-if TYPE_CHECKING:
-    from mixdq.eval.speed.unet_trial_files import TrialFiles
 
 app = typer.Typer()
 
@@ -61,14 +58,14 @@ def unet_speed(
                 files.add(figures)
                 console.print(f"{figures.case}: {figures.missing or figures.figures}", highlight=False)
         except KeyboardInterrupt:
-            raise StoppedError(_stopped(files)) from None
+            timed = sum(not one.missing for one in files.found)
+            raise StoppedError(_stopped(out, timed)) from None
     console.print(trial_view(files.found))
     console.print(f"figures: {out / 'unet.csv'}", highlight=False, soft_wrap=True)
 
 
-def _stopped(files: TrialFiles) -> str:
-    timed = sum(not one.missing for one in files.found)
-    kept = f"{files.folder} holds the cases timed so far ({timed})" if timed else "this run timed nothing yet"
+def _stopped(folder: Path, timed: int) -> str:
+    kept = f"{folder} holds the cases timed so far ({timed})" if timed else "this run timed nothing yet"
     return (
         f"interrupted; {kept}; the same command begins anew, because only figures of one run can be compared"
     )

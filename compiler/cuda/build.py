@@ -10,7 +10,7 @@ from torch import Tensor
 from mixdq.compiler.cuda.constants import write_constants
 from mixdq.compiler.cuda.kernels.tiles import tiles_of
 from mixdq.compiler.cuda.networks import Network, NetworkOrder, make_network
-from mixdq.compiler.cuda.package import compile_package, module_tensors, needed_constants
+from mixdq.compiler.cuda.package import compile_package, constants_of
 from mixdq.compiler.cuda.scratch import measure_scratch
 from mixdq.compiler.cuda.stage import PackageOrder, PackageRecord, tiles_for
 from mixdq.compiler.stages import Made
@@ -44,13 +44,13 @@ def build_package(report: Report, order: PackageOrder, device: str) -> Made:
     report("compiling", 0, None)
     path = order.root / order.path
     with tiles_of(tiles_for(order.tiles, gpu)):
-        package = compile_package(network.module, tuple(inputs.values()), path)
+        outputs = compile_package(network.module, tuple(inputs.values()), path)
     record = PackageRecord(
         path=order.path,
         builder=f"torch {torch.__version__}",
         built_for=gpu,
         inputs=_specs(tuple(inputs), tuple(inputs.values())),
-        outputs=_specs(network.outputs, package.outputs),
+        outputs=_specs(network.outputs, outputs),
     )
     return Made((path,), to_plain(record))
 
@@ -64,19 +64,21 @@ def gather_constants(
 
     Raises:
         TargetError: torch can't use a GPU here.
+        GraphError: a package needs a tensor that the network does not hold.
     """
     gpu = _gpu(order, device)
     report("reading weights", 0, None)
     root, weights = order.root, order.root / order.weights
     network = _network(order, device)
-    own = module_tensors(network.module)
-    names = sorted({name for package in packages for name in needed_constants(root / package.path)})
+    constants: dict[str, Tensor] = {}
+    for package in packages:
+        constants |= constants_of(network.module, root / package.path, package.path)
     report("writing constants", 0, None)
-    write_constants(weights, {name: own[name] for name in names})
+    write_constants(weights, dict(sorted(constants.items())))
     write_text(root / order.tile_table, tiles_for(order.tiles, gpu).to_json())
     scratch: dict[str, int] = {}
     if device == "cuda":
-        del network, own
+        del network, constants
         torch.cuda.empty_cache()  # packages run in another process
         runs = [(root / package.path, package.inputs) for package in packages]
         sizes = run_in_child(measure_scratch, runs, weights, report=report).value

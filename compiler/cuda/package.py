@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +33,16 @@ _OPTIONS: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
-    """What came of a module.
-
-    Attributes:
-        constants: the tensors that the package needs when it is loaded, by its names for them; the module's
-            own.
-        outputs: what its outputs are like: tensors without values.
-    """
-
-    constants: Mapping[str, Tensor]
-    outputs: tuple[Tensor, ...]
-
-
-def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> Package:
+def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> tuple[Tensor, ...]:
     """Compiles a module for fixed sizes and writes the package.
 
     Args:
         module: in evaluation mode, on the device that it is compiled for.
         inputs: examples of its inputs, in the order of its parameters.
         path: the package to write, named `.pt2`.
+
+    Returns:
+        What its outputs are like: tensors without values.
 
     Raises:
         GraphError: it can't be traced or compiled, or makes a tensor of its own.
@@ -73,7 +61,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
                 )
                 named.replace(temporary)
                 check_linked(temporary, path.name)
-                constants = _constants_of(module, temporary, path.name)
+                constants_of(module, temporary, path.name)
         except torch.cuda.OutOfMemoryError:
             raise
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:
@@ -81,15 +69,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
                 f"torch could not compile {path.name}: {compilers_reason(str(error))}"
             ) from error
     outputs = exported.graph_module.graph.output_node().args[0]
-    return Package(constants, tuple(node.meta["val"] for node in outputs))
-
-
-def module_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """A module's parameters and buffers by all of their names."""
-    return {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
+    return tuple(node.meta["val"] for node in outputs)
 
 
 def needed_constants(path: Path) -> tuple[str, ...]:
@@ -110,8 +90,22 @@ def needed_constants(path: Path) -> tuple[str, ...]:
         return tuple(sorted(_CONSTANT.findall(archive.read(sources[0]).decode())))
 
 
-def _constants_of(module: nn.Module, package: Path, name: str) -> dict[str, Tensor]:
-    own, names = module_tensors(module), needed_constants(package)
+def constants_of(module: nn.Module, package: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of a module that its package needs when it is loaded, by the package's names for them.
+
+    Args:
+        module: what was compiled, or another made as it was.
+        package: the file.
+        name: what an error calls it.
+
+    Raises:
+        GraphError: the package needs what the module does not hold.
+    """
+    names = needed_constants(package)
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
     if foreign := sorted(set(names) - set(own)):
         raise GraphError(
             f"{name} needs {foreign[0]}, a tensor that its network does not hold but makes as it runs; "

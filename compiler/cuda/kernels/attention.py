@@ -89,19 +89,21 @@ def _launch(query: Tensor, key: Tensor, value: Tensor, heads: int, tensors: list
         *(out if one is None else one for one in tensors),
         QUERIES=queries,
         KEYS=keys,
-        QUERY_IMAGE=query.stride(0),
-        QUERY_ROW=query.stride(1),
-        KEY_IMAGE=key.stride(0),
-        KEY_ROW=key.stride(1),
-        VALUE_IMAGE=value.stride(0),
-        VALUE_ROW=value.stride(1),
+        **strides(QUERY=query, KEY=key, VALUE=value),
         FACTOR=math.log2(math.e) / math.sqrt(width),
         HEADS=heads,
         WIDTH=width,
         TO_INT8=tensors[0] is not None,
-        EVEN_KEYS=keys % tile.block_n == 0,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )
+
+
+def strides(**tensors: Tensor) -> dict[str, int]:
+    """How far images and rows of tensors [B, T, N] lie apart: `KEY_IMAGE` and `KEY_ROW` of `KEY`."""
+    steps: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        steps |= {f"{name}_IMAGE": tensor.stride(0), f"{name}_ROW": tensor.stride(1)}
+    return steps

@@ -115,7 +115,6 @@ def launch_geglu(x: Tensor, weight: Tensor, tensors: list[Tensor | None], *, sum
         HAS_BIAS=tensors[2] is not None,
         TO_INT8=tensors[3] is not None,
         SUMS_ONLY=sums_only,
-        EVEN_K=k % tile.block_k == 0,
         EARLY=tile.early,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,

@@ -250,7 +250,6 @@ def _launch(work: Work, tile: Tile, tensors: list[Tensor | None], **options: Any
         HAS_OFFSET=tensors[1] is not None,
         HAS_BIAS=tensors[2] is not None,
         HAS_RESIDUAL=tensors[3] is not None,
-        EVEN_K=work.k % tile.block_k == 0,
         EARLY=tile.early,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixdq.compiler.cuda.kernels import exact
+from mixdq.compiler.cuda.kernels.attention import strides
 from mixdq.compiler.cuda.kernels.register import operator, traced
 from mixdq.compiler.cuda.kernels.tiles import configuration
 
@@ -100,15 +101,11 @@ def int8_text_attention(
         KEYS=keys,
         N=channels,
         K=inputs,
-        KEY_IMAGE=key.stride(0),
-        KEY_ROW=key.stride(1),
-        VALUE_IMAGE=value.stride(0),
-        VALUE_ROW=value.stride(1),
+        **strides(KEY=key, VALUE=value),
         GROUP=tile.group,
         FACTOR=math.log2(math.e) / math.sqrt(width),
         HAS_OFFSET=offset is not None,
         HAS_BIAS=bias is not None,
-        EVEN_K=inputs % tile.block_k == 0,
         EARLY=tile.early,
         WIDTH=width,
         BLOCK_M=tile.block_m,

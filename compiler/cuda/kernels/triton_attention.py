@@ -30,7 +30,6 @@ def attention_kernel(
     HEADS: tl.constexpr,
     WIDTH: tl.constexpr,
     TO_INT8: tl.constexpr,
-    EVEN_KEYS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
@@ -54,10 +53,10 @@ def attention_kernel(
     mixed = tl.zeros((BLOCK_M, WIDTH), dtype=tl.float32)
     for start in range(0, KEYS, BLOCK_N):
         left = KEYS - start
-        if EVEN_KEYS:
+        if KEYS % BLOCK_N == 0:
             left = BLOCK_N
         scores = tl.dot(q, tl.load(k_at, mask=n[None, :] < left, other=0.0))
-        if not EVEN_KEYS:
+        if KEYS % BLOCK_N != 0:
             scores = tl.where(n[None, :] < left, scores, float("-inf"))
         highest = tl.maximum(largest, tl.max(scores, 1) * FACTOR)
         shares = tl.math.exp2(scores * FACTOR - highest[:, None])

@@ -42,7 +42,6 @@ def int8_geglu_kernel(
     HAS_BIAS: tl.constexpr,
     TO_INT8: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
-    EVEN_K: tl.constexpr,
     EARLY: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -71,7 +70,7 @@ def int8_geglu_kernel(
         )
     sums = first_sums(offset, both, both < 2 * N, HAS_OFFSET, EARLY, BLOCK_M, 2 * BLOCK_N)
     for step in range(tl.cdiv(K, BLOCK_K)):
-        if EVEN_K:
+        if K % BLOCK_K == 0:
             x_tile = tl.load(x_at)
             w_tile = tl.load(w_at)
         else:

@@ -103,7 +103,6 @@ def int8_linear_kernel(
     FIRST_PERIOD: tl.constexpr,
     TO_INT8: tl.constexpr,
     SUMS_ONLY: tl.constexpr,
-    EVEN_K: tl.constexpr,
     EARLY: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -128,7 +127,7 @@ def int8_linear_kernel(
             added = tl.load(residual + to, mask=stored, other=0.0)
     sums = first_sums(offset, n, n < N, HAS_OFFSET, EARLY, BLOCK_M, BLOCK_N)
     for step in range(steps):
-        if EVEN_K:
+        if K % BLOCK_K == 0:
             x_tile = tl.load(x_at)
             w_tile = tl.load(w_at)
         else:

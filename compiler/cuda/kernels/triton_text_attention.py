@@ -34,7 +34,6 @@ def text_attention_kernel(
     FACTOR: tl.constexpr,
     HAS_OFFSET: tl.constexpr,
     HAS_BIAS: tl.constexpr,
-    EVEN_K: tl.constexpr,
     EARLY: tl.constexpr,
     WIDTH: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -58,7 +57,7 @@ def text_attention_kernel(
         scales, shifts = column_terms(scale, offset, bias, n, n < N, HAS_OFFSET, HAS_BIAS, EARLY)
     sums = first_sums(offset, n, n < N, HAS_OFFSET, EARLY, BLOCK_M, WIDTH)
     for step in range(tl.cdiv(K, BLOCK_K)):
-        if EVEN_K:
+        if K % BLOCK_K == 0:
             x_tile = tl.load(x_at)
             w_tile = tl.load(w_at)
         else:

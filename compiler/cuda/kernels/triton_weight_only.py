@@ -37,7 +37,6 @@ def weight_only_linear_kernel(
     BITS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_RESIDUAL: tl.constexpr,
-    EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -62,7 +61,7 @@ def weight_only_linear_kernel(
         x_at = x + rows[None, :] * K + (start * BLOCK_K + k)[:, None]
         w_at = weight + columns[:, None] * K + (start * BLOCK_K + k)[None, :]
         for step in range(start, start + steps):
-            if EVEN_K:
+            if K % BLOCK_K == 0:
                 x_tile = tl.load(x_at)
                 w_tile = tl.load(w_at)
             else:

@@ -145,7 +145,6 @@ def _launch(x: Tensor, weight: Tensor, tensors: list[Tensor | None], tile: Tile)
         BITS=4 if weight.dtype == torch.uint8 else 8,
         HAS_BIAS=tensors[1] is not None,
         HAS_RESIDUAL=tensors[2] is not None,
-        EVEN_K=k % tile.block_k == 0,
         BLOCK_M=tile.block_m,
         BLOCK_N=tile.block_n,
         BLOCK_K=tile.block_k,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-import torch._inductor.config
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda import build
@@ -43,13 +41,6 @@ class Sized(nn.Module):
 class Making(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         return rows + torch.tensor([1.0, 2.0, 3.0, 4.0])
-
-
-@pytest.fixture(autouse=True)
-def _few_headers() -> Iterator[None]:
-    """Headers that are compiled ahead help with a second package only."""
-    with torch._inductor.config.patch({"aot_inductor.precompile_headers": False}):
-        yield
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-import torch._inductor.config
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda.constants import write_constants
-from mixdq.compiler.cuda.package import compile_package, compilers_reason, needed_constants
+from mixdq.compiler.cuda.package import compile_package, compilers_reason, constants_of, needed_constants
 from mixdq.configs.errors import BundleError, GraphError
 from mixdq.runtime.cuda_engine import load_package
 from mixdq.runtime.mapped_constants import map_constants
@@ -38,20 +36,14 @@ class Branching(nn.Module):
         return rows if rows.sum() > 0 else -rows
 
 
-@pytest.fixture(autouse=True)
-def _few_headers() -> Iterator[None]:
-    """Headers that are compiled ahead help with a second package only."""
-    with torch._inductor.config.patch({"aot_inductor.precompile_headers": False}):
-        yield
-
-
 def test_a_package_holds_code_and_computes_on_the_constants_that_it_is_given(tmp_path: Path) -> None:
     path, module = tmp_path / "scaled.pt2", Scaled().eval()
-    package = compile_package(module, (torch.ones(3, 4),), path)
+    outputs = compile_package(module, (torch.ones(3, 4),), path)
     assert needed_constants(path) == ("scale", "weight")
-    assert package.constants["weight"].data_ptr() == module.weight.data_ptr()
-    assert [tuple(output.shape) for output in package.outputs] == [(3, 2)]
-    write_constants(tmp_path / "scaled.weights", package.constants)
+    own = constants_of(module, path, path.name)
+    assert own["weight"].data_ptr() == module.weight.data_ptr()
+    assert [tuple(output.shape) for output in outputs] == [(3, 2)]
+    write_constants(tmp_path / "scaled.weights", own)
 
     constants = map_constants(torch, [tmp_path / "scaled.weights"], "cpu")
     loaded = load_package(torch, path, constants)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch._inductor.config
 from torch import Tensor, nn
 
 from mixdq.compiler.cuda.package import compile_package
@@ -17,13 +15,6 @@ from mixdq.runtime.cuda_engine import load_package
 from mixdq.runtime.images import to_pixels
 
 LEVELS = 255
-
-
-@pytest.fixture(autouse=True)
-def _few_headers() -> Iterator[None]:
-    """Headers that are compiled ahead help with a second package only."""
-    with torch._inductor.config.patch({"aot_inductor.precompile_headers": False}):
-        yield
 
 
 def _hard_values() -> Tensor:
@@ -55,8 +46,8 @@ def test_a_value_that_is_no_number_is_told_of_its_picture_alone(value: float) ->
 
 def test_its_package_gives_the_same_bytes(tmp_path: Path) -> None:
     values, path = _hard_values(), tmp_path / "pixels.pt2"
-    package = compile_package(PixelDecoder(nn.Identity()).eval(), (values,), path)
-    assert [(output.dtype, tuple(output.shape)) for output in package.outputs] == [
+    outputs = compile_package(PixelDecoder(nn.Identity()).eval(), (values,), path)
+    assert [(output.dtype, tuple(output.shape)) for output in outputs] == [
         (torch.uint8, (2, 64, 96, 3)),
         (torch.bool, (2,)),
     ]

@@ -38,9 +38,15 @@ class _Compiled:
         return self._compile
 
     def _compile(self, *tensors: Tensor, num_warps: int = 4, num_stages: int = 3, **constants: Any) -> None:
-        # What has two values, and how many bits or splits there are; sizes are no form of their own.
+        # What has two values, how many bits or splits there are, and whether blocks divide what they walk
+        # along; sizes are no form of their own.
         flags = {name: value for name, value in constants.items() if isinstance(value, bool)}
-        form = (self._kernel.__name__, *flags.items(), constants.get("BITS"), constants.get("SPLITS", 1) > 1)
+        even = tuple(
+            constants.get(length, 0) % constants.get(block, 1) == 0
+            for length, block in (("K", "BLOCK_K"), ("KEYS", "BLOCK_N"))
+        )
+        parts = (constants.get("BITS"), constants.get("SPLITS", 1) > 1)
+        form = (self._kernel.__name__, *flags.items(), *even, *parts)
         if form in self._forms:
             return
         compiler: Any = importlib.import_module("triton.compiler")
