@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Measures again what the folder h200/ and kernels-h200*.json hold: bash docs/performance/measure.sh DIR [TARGET]
 #
-# One GPU, idle but for this; some 30 minutes on 16 cores. What compiles goes side by side; what is timed is
-# alone. A step that fails is named in DIR/steps.txt, and the others go on. What DIR holds already of an earlier
-# try is gone on with, where the commands do.
+# GPUs that are idle but for this: pictures are measured on the first, the UNet alone and its kernels at the same
+# time on the second, or afterwards where there is one. What compiles goes side by side; what is timed is alone
+# on its GPU. A step that fails is named in DIR/steps.txt, and the others go on. What DIR holds already of an
+# earlier try is gone on with, where the commands do.
 set -u
 out=${1:?a folder for the figures} target=${2:-cuda:sm90}
 sizes="512 768 1024"
@@ -22,41 +23,70 @@ step() { # NAME COMMAND…: runs it, its words into NAME.txt
     echo "$name: exit code $code after $((SECONDS - begin)) s" | tee -a "$out/steps.txt"
 }
 
-(
-    step compile-turbo mixdq-compile run sdxl-turbo --weights synthetic --target "$target" --prompt-count 4 \
-        --resolution 512 --resolution 768 --resolution 1024 --jobs 8 --out "$out/turbo"
-    step agreement-turbo mixdq-eval cuda-agreement "$out/turbo" --target "$target" --resolution 512 --prompt-count 2 \
-        --out "$out/turbo-agreement.json"
-) &
-(
-    step compile-emoji mixdq-compile run emoji-turbo --target "$target" --resolution 128 --jobs 4 --out "$out/emoji"
-    step agreement-emoji mixdq-eval cuda-agreement "$out/emoji" --target "$target" --out "$out/picture-agreement.json"
-) &
-(
-    # In a process each that also compiles: torch keeps what it compiled, and timing finds it.
-    for size in $sizes; do
-        step "reference-memory-$size" mixdq-eval memory $reference --resolution "$size" --out "$out/picture-memory.json"
+make_pictures() {
+    (
+        step compile-turbo mixdq-compile run sdxl-turbo --weights synthetic --target "$target" --prompt-count 4 \
+            --resolution 512 --resolution 768 --resolution 1024 --jobs 8 --out "$out/turbo"
+        step agreement-turbo mixdq-eval cuda-agreement "$out/turbo" --target "$target" --resolution 512 \
+            --prompt-count 2 --out "$out/turbo-agreement.json"
+    ) &
+    (
+        step compile-emoji mixdq-compile run emoji-turbo --target "$target" --resolution 128 --jobs 4 --out "$out/emoji"
+        step agreement-emoji mixdq-eval cuda-agreement "$out/emoji" --target "$target" --out "$out/picture-agreement.json"
+    ) &
+    (
+        # In a process each that also compiles: torch keeps what it compiled, and timing finds it.
+        for size in $sizes; do
+            step "reference-memory-$size" mixdq-eval memory $reference --resolution "$size" --out "$out/picture-memory.json"
+        done
+    ) &
+    for part in 0 1 2 3 4 5; do
+        step "check-$part" python -m mixdq.compiler.cuda.kernels.check --part "$part" --parts 6 &
     done
-) &
-step check python -m mixdq.compiler.cuda.kernels.check &
-wait
+    wait
+}
 
-step unet-speed mixdq-eval unet-speed --out "$out/unet" --at-once 15 --patience 900 $cases
-for size in $sizes; do
-    step "memory-$size" mixdq-eval memory "$out/turbo" --target "$target" --resolution "$size" --out "$out/picture-memory.json"
-    step "latency-$size" mixdq-eval latency "$out/turbo" --target "$target" --resolution "$size" $timing --out "$out/picture-latency.json"
-    step "engines-$size" python -m mixdq.eval.speed.latency_engines "$out/turbo" --target "$target" --resolution "$size" \
-        --out "$out/picture-engines-$size.json"
-    step "reference-latency-$size" mixdq-eval latency $reference --resolution "$size" $timing --out "$out/picture-latency.json"
-done
-step kernels-unweighted python -m mixdq.compiler.cuda.kernels.benchmark --form unweighted --json "$out/kernels-unweighted.json"
-step kernels python -m mixdq.compiler.cuda.kernels.benchmark --json "$out/kernels.json"
-step emoji-memory mixdq-eval memory "$out/emoji" --target "$target" --out "$out/emoji-memory.json"
-step emoji-latency mixdq-eval latency "$out/emoji" --target "$target" $timing --out "$out/emoji-latency.json"
-step emoji-engines python -m mixdq.eval.speed.latency_engines "$out/emoji" --target "$target" --out "$out/emoji-engines.json"
-for batch in 4 8; do
-    step "kernels-batch-$batch" python -m mixdq.compiler.cuda.kernels.benchmark --batch "$batch" --resolution 512 \
-        --json "$out/kernels-batch-$batch.json"
-done
-step kernels-w4a16 python -m mixdq.compiler.cuda.kernels.benchmark --form w4a16 --json "$out/kernels-w4a16.json"
-step kernels-w8a16 python -m mixdq.compiler.cuda.kernels.benchmark --form w8a16 --resolution 1024 --json "$out/kernels-w8a16.json"
+time_pictures() {
+    for size in $sizes; do
+        step "memory-$size" mixdq-eval memory "$out/turbo" --target "$target" --resolution "$size" --out "$out/picture-memory.json"
+        step "latency-$size" mixdq-eval latency "$out/turbo" --target "$target" --resolution "$size" $timing \
+            --out "$out/picture-latency.json"
+        step "engines-$size" python -m mixdq.eval.speed.latency_engines "$out/turbo" --target "$target" --resolution "$size" \
+            --out "$out/picture-engines-$size.json"
+        step "reference-latency-$size" mixdq-eval latency $reference --resolution "$size" $timing --out "$out/picture-latency.json"
+    done
+    step emoji-memory mixdq-eval memory "$out/emoji" --target "$target" --out "$out/emoji-memory.json"
+    step emoji-latency mixdq-eval latency "$out/emoji" --target "$target" $timing --out "$out/emoji-latency.json"
+    step emoji-engines python -m mixdq.eval.speed.latency_engines "$out/emoji" --target "$target" --out "$out/emoji-engines.json"
+}
+
+time_unet() {
+    step unet-speed mixdq-eval unet-speed --out "$out/unet" --at-once 15 --patience 900 $cases
+}
+
+time_kernels() {
+    local program="python -m mixdq.compiler.cuda.kernels.benchmark"
+    step kernels-unweighted $program --form unweighted --json "$out/kernels-unweighted.json"
+    step kernels $program --json "$out/kernels.json"
+    for batch in 4 8; do
+        step "kernels-batch-$batch" $program --batch "$batch" --resolution 512 --json "$out/kernels-batch-$batch.json"
+    done
+    step kernels-w4a16 $program --form w4a16 --json "$out/kernels-w4a16.json"
+    step kernels-w8a16 $program --form w8a16 --resolution 1024 --json "$out/kernels-w8a16.json"
+}
+
+if [ "$(nvidia-smi --list-gpus | wc -l)" -gt 1 ]; then
+    (
+        export CUDA_VISIBLE_DEVICES=1
+        time_unet
+        time_kernels
+    ) &
+    CUDA_VISIBLE_DEVICES=0 make_pictures
+    CUDA_VISIBLE_DEVICES=0 time_pictures
+    wait
+else
+    make_pictures
+    time_unet
+    time_pictures
+    time_kernels
+fi

@@ -1,7 +1,8 @@
 """A UNet of made-up weights at its full size, on a GPU, in several ways within one run.
 
 Speed and memory depend on shapes, not on what the weights hold, so that no weights have to be fetched. Every
-case is compiled in a process of its own, many at once; then each is timed alone, one after another.
+case is compiled in a process of its own, many at once; then each is timed alone, one after another. What
+compiles nothing is made ready when its turn comes, so that not all hold the GPU's memory at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TextIO
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.speed.kernel_kinds import Launch
 from mixdq.eval.speed.nvml import GpuWatch
-from mixdq.eval.speed.unet_trial_choices import Case
+from mixdq.eval.speed.unet_trial_choices import UNCOMPILED, Case
 
 _CHILD = "mixdq.eval.speed.unet_trial_case"
 
@@ -64,7 +65,7 @@ class CaseFigures:
 
 
 def run_trial(order: TrialOrder, log: TextIO, watch: Callable[[str], None]) -> Iterator[CaseFigures]:
-    """Yields each case's figures as they are found, the cases that could not be timed first.
+    """Yields each case's figures as they are found.
 
     Args:
         order: what to time.
@@ -186,14 +187,13 @@ class _Child:
 def _measure(
     children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]
 ) -> Iterator[CaseFigures]:
-    _make_ready(children, order, watch)
+    if compiling := [child for child in children if child.case.way not in UNCOMPILED]:
+        _make_ready(compiling, order, watch)
     for child in children:
-        if not child.ready:
-            yield CaseFigures(child.case, missing=child.reason)
-    for child in children:
-        if child.ready:
-            watch(f"timing {child.case}")
-            yield child.measure()
+        watch(f"timing {child.case}")
+        if child.case.way in UNCOMPILED:  # ready in seconds; until now others have had the GPU's memory
+            child.start(1, Event())
+        yield child.measure() if child.ready else CaseFigures(child.case, missing=child.reason)
 
 
 def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]) -> None:

@@ -19,6 +19,9 @@ WAYS = {
 }
 """Name and meaning of every way to run the UNet."""
 
+UNCOMPILED = ("eager", "graph")
+"""The ways that compile nothing."""
+
 OURS = ("fp16", "w8a8", "w4a16", "w8a8-half")
 """The ways of the CUDA back end."""
 

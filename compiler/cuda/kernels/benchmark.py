@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead
 from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Entry, Form, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Tile, TileTable, shipped_table
 from mixdq.compiler.cuda.kernels.timing import (
@@ -47,11 +48,9 @@ def benchmark(
     """Time every shape of SDXL-Turbo's UNet, our kernels against FP16 of cuBLAS and cuDNN."""
     gpu = require_gpu()
     tiles = TileTable.read(table) if table else shipped_table(gpu)
-    rows = [
-        measure(entry, pixels, batch, tiles)
-        for pixels in resolution or RESOLUTIONS
-        for entry in entries_of(form, pixels)
-    ]
+    work = [(pixels, entry) for pixels in resolution or RESOLUTIONS for entry in entries_of(form, pixels)]
+    compile_ahead(((entry, tiles.find(shape_of(entry, batch))) for _, entry in work), batch)
+    rows = [measure(entry, pixels, batch, tiles) for pixels, entry in work]
     print(report(rows))
     if json_file:
         write_text(json_file, _document({**_machine(gpu), "batch": batch}, rows))

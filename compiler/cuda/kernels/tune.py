@@ -7,24 +7,22 @@ the weight-only layers instead, and with `--base TABLE.json` beside the tiles of
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
+from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead
 from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, Linear, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.kernels.timing import Launch, operands, require_gpu, shape_of, time_launches
 from mixdq.configs.console import run_app
 from mixdq.configs.files import write_text
 
-# None of them 1 or a multiple of 16, for which Triton would compile again.
+# Tried for the best tile alone: they matter less than what it is.
 _GROUPS = (2, 24)
 _REPLAYS = 5
 # What a kernel takes that ends a few sums, the gap before it included.
@@ -55,17 +53,22 @@ def tune(
         for shape, entry in distinct_entries(form, resolution or RESOLUTIONS, batch).items()
         if shape.operator in (operator or [shape.operator]) and len(candidates(shape)) > 1
     }
-    compile_all(list(entries.values()), batch, max(1, (os.cpu_count() or 1) - 1))
-    everything: list[Trial] = []
     best = dict(TileTable.read(base).tiles) if base else {}
-    for shape, entry in entries.items():
-        found = trials(entry, batch)
-        everything += found
-        best[shape] = fastest(found).tile
-        print(shape, best[shape], f"{fastest(found).microseconds:.2f} us", flush=True)
-        write_text(out, TileTable(gpu, best).to_json())
-        if timings:
-            write_text(timings, json.dumps([asdict(trial) for trial in everything]))
+    found: dict[Shape, list[Trial]] = {shape: [] for shape in entries}
+
+    def extend(tiles_of_shape: Callable[[Shape], Sequence[Tile]]) -> None:
+        tiles = {shape: tiles_of_shape(shape) for shape in entries}
+        compile_ahead(((entries[shape], tile) for shape in entries for tile in tiles[shape]), batch)
+        for shape, entry in entries.items():
+            found[shape] += trials(entry, tiles[shape], batch)
+            best[shape] = fastest(found[shape]).tile
+            print(shape, best[shape], f"{fastest(found[shape]).microseconds:.2f} us", flush=True)
+            write_text(out, TileTable(gpu, best).to_json())
+            if timings:
+                write_text(timings, json.dumps([asdict(trial) for each in found.values() for trial in each]))
+
+    extend(candidates)
+    extend(lambda shape: regrouped(entries[shape], best[shape]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +97,17 @@ def distinct_entries(form: Form, resolutions: Iterable[int], batch: int) -> dict
     return found
 
 
-def compile_all(entries: Sequence[Entry], batch: int, workers: int) -> None:
-    """Compiles every candidate into Triton's cache, side by side."""
-    one_each: dict[tuple[object, ...], tuple[Entry, Tile]] = {}
-    for entry in entries:
-        for tile in candidates(shape_of(entry, batch)):
-            one_each.setdefault(_kernel(entry, tile), (entry, tile))
-    jobs = sorted(one_each.values(), key=lambda job: job[0].operator)
-    print(f"{len(jobs)} kernels for {len(entries)} shapes", flush=True)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for message in pool.imap_unordered(partial(_compile, batch=batch), jobs):
-            if message:
-                print(message, flush=True)
-
-
-def trials(entry: Entry, batch: int) -> list[Trial]:
-    """Times all candidates, then a product's fastest one with other groups."""
+def trials(entry: Entry, tiles: Sequence[Tile], batch: int) -> list[Trial]:
+    """Times a shape with each of the tiles."""
     shape, work = shape_of(entry, batch), operands(entry, batch)
-    found = [Trial(shape, tile, _time(work.launch(tile), work.weight_bytes)) for tile in candidates(shape)]
+    return [Trial(shape, tile, _time(work.launch(tile), work.weight_bytes)) for tile in tiles]
+
+
+def regrouped(entry: Entry, best: Tile) -> list[Tile]:
+    """A product's best tile with other groups."""
     if not isinstance(entry.work, Linear | Convolution):
-        return found
-    best = fastest(found)
-    regrouped = [replace(best.tile, group=group) for group in _GROUPS]
-    found += [Trial(shape, tile, _time(work.launch(tile), work.weight_bytes)) for tile in regrouped]
-    return found
+        return []
+    return [replace(best, group=group) for group in _GROUPS]
 
 
 def fastest(found: Sequence[Trial], split_surcharge: float = 0.2) -> Trial:
@@ -138,25 +128,6 @@ def _time(launch: Launch, weight_bytes: int) -> float:
     except (RuntimeError, ValueError) as error:
         print(f"  not run: {type(error).__name__}: {str(error)[:100]}")
         return float("inf")
-
-
-def _kernel(entry: Entry, tile: Tile) -> tuple[object, ...]:
-    """What a compiled kernel depends on: of a linear layer not its sizes."""
-    work = entry.work
-    if not isinstance(work, Linear | Convolution):
-        return (entry.operator, tile, work)
-    geometry = (work.k, work.taps, work.stride) if isinstance(work, Convolution) else (work.m % 16,)
-    return (entry.operator, tile, entry.residual, work.k % tile.block_k == 0, *geometry)
-
-
-def _compile(job: tuple[Entry, Tile], batch: int) -> str | None:
-    """Runs a kernel once, which compiles it into the cache on disk; what went wrong, if anything did."""
-    entry, tile = job
-    try:
-        operands(entry, batch, copies=1).launch(tile)(0)
-    except (RuntimeError, ValueError) as error:
-        return f"  not compiled: {tile}: {type(error).__name__}: {str(error)[:100]}"
-    return None
 
 
 if __name__ == "__main__":
