@@ -15,6 +15,7 @@ for way in w8a8 w8a8-half fp16 compiled; do for size in 1024 512 768; do cases="
 cases="$cases w8a8:512:8 w8a8:512:4 fp16:512:8 fp16:512:4 w4a16:1024 w4a16:512"
 for way in graph eager; do for size in $sizes; do cases="$cases $way:$size"; done; done
 mkdir -p "$out"
+rm -f "$out/steps.txt"
 
 step() { # NAME COMMAND…: runs it, its words into NAME.txt
     local name=$1 begin=$SECONDS code=0
@@ -24,16 +25,9 @@ step() { # NAME COMMAND…: runs it, its words into NAME.txt
 }
 
 make_pictures() {
-    (
-        step compile-turbo mixdq-compile run sdxl-turbo --weights synthetic --target "$target" --prompt-count 4 \
-            --resolution 512 --resolution 768 --resolution 1024 --jobs 8 --out "$out/turbo"
-        step agreement-turbo mixdq-eval cuda-agreement "$out/turbo" --target "$target" --resolution 512 \
-            --prompt-count 2 --out "$out/turbo-agreement.json"
-    ) &
-    (
-        step compile-emoji mixdq-compile run emoji-turbo --target "$target" --resolution 128 --jobs 4 --out "$out/emoji"
-        step agreement-emoji mixdq-eval cuda-agreement "$out/emoji" --target "$target" --out "$out/picture-agreement.json"
-    ) &
+    step compile-turbo mixdq-compile run sdxl-turbo --weights synthetic --target "$target" --prompt-count 4 \
+        --resolution 512 --resolution 768 --resolution 1024 --jobs 8 --out "$out/turbo" &
+    step compile-emoji mixdq-compile run emoji-turbo --target "$target" --resolution 128 --jobs 4 --out "$out/emoji" &
     (
         # In a process each that also compiles: torch keeps what it compiled, and timing finds it.
         for size in $sizes; do
@@ -64,6 +58,12 @@ time_unet() {
     step unet-speed mixdq-eval unet-speed --out "$out/unet" --at-once 15 --patience 900 $cases
 }
 
+compare_layers() {
+    step agreement-turbo mixdq-eval cuda-agreement "$out/turbo" --target "$target" --resolution 512 --prompt-count 2 \
+        --out "$out/turbo-agreement.json"
+    step agreement-emoji mixdq-eval cuda-agreement "$out/emoji" --target "$target" --out "$out/picture-agreement.json"
+}
+
 time_kernels() {
     local program="python -m mixdq.compiler.cuda.kernels.benchmark"
     step kernels-unweighted $program --form unweighted --json "$out/kernels-unweighted.json"
@@ -79,6 +79,8 @@ if [ "$(nvidia-smi --list-gpus | wc -l)" -gt 1 ]; then
     (
         export CUDA_VISIBLE_DEVICES=1
         time_unet
+        until grep -qs "^compile-turbo:" "$out/steps.txt" && grep -qs "^compile-emoji:" "$out/steps.txt"; do sleep 1; done
+        compare_layers
         time_kernels
     ) &
     CUDA_VISIBLE_DEVICES=0 make_pictures
@@ -88,5 +90,6 @@ else
     make_pictures
     time_unet
     time_pictures
+    compare_layers
     time_kernels
 fi
