@@ -21,6 +21,8 @@ from mixdq.compiler.cuda.kernels.tiles import configuration
 MOST_KEYS = 128
 """Tokens of a text, at most."""
 
+_SHORTEST_STEP = 32  # what a matrix instruction of INT8 sums at once
+
 
 def _cpu(
     x: Tensor,
@@ -83,6 +85,7 @@ def int8_text_attention(
     assert keys <= MOST_KEYS, keys
     width = channels // heads
     tile = configuration("int8_text_attention", images * tokens, channels, inputs)
+    block_k = min(tile.block_k, _longest_step(inputs))
     out = torch.empty((images, tokens, channels), dtype=torch.int8, device=x.device)
     kernel: Any = traced(text_attention_kernel)
     kernel[(-(-tokens // tile.block_m) * heads, images)](
@@ -110,8 +113,17 @@ def int8_text_attention(
         WIDTH=width,
         BLOCK_M=tile.block_m,
         BLOCK_KEYS=max(16, 1 << (keys - 1).bit_length()),
-        BLOCK_K=tile.block_k,
+        BLOCK_K=block_k,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )
     return out
+
+
+def _longest_step(inputs: int) -> int:
+    """The largest power of two that leaves the sums of so many inputs two steps.
+
+    Of a single step ptxas 12.8 (Triton 3.6 and 3.7) makes code that reads a register which nothing wrote, the
+    address of the values: where there is a loop it does not.
+    """
+    return max(_SHORTEST_STEP, 1 << ((inputs - 1).bit_length() - 1))
