@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Measures again what the folder h200/ and kernels-h200*.json hold: bash docs/performance/measure.sh DIR [TARGET]
 #
-# GPUs that are idle but for this: pictures are measured on the first, the UNet alone and its kernels at the same
-# time on the second, or afterwards where there is one. What compiles goes side by side; what is timed is alone
-# on its GPU. A step that fails is named in DIR/steps.txt, and the others go on. What DIR holds already of an
-# earlier try is gone on with, where the commands do.
+# GPUs that are idle but for this. What compiles goes side by side; what is timed is alone on its GPU, and whole
+# pictures, for which the processor counts, on the machine. With a second GPU, pictures compile on the first while
+# the UNet alone and its kernels are measured on the second. A step that fails is named in DIR/steps.txt, and the
+# others go on. What DIR holds already of an earlier try is gone on with, where the commands do.
 set -u
 out=${1:?a folder for the figures} target=${2:-cuda:sm90}
 sizes="512 768 1024"
@@ -83,9 +83,10 @@ if [ "$(nvidia-smi --list-gpus | wc -l)" -gt 1 ]; then
         compare_layers
         time_kernels
     ) &
-    CUDA_VISIBLE_DEVICES=0 make_pictures
-    CUDA_VISIBLE_DEVICES=0 time_pictures
+    export CUDA_VISIBLE_DEVICES=0
+    make_pictures
     wait
+    time_pictures
 else
     make_pictures
     time_unet
