@@ -10,14 +10,8 @@ from pathlib import Path
 from mixdq.compiler.begun_calibration import CALIBRATION_CODE
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
-from mixdq.compiler.cuda.stage import (
-    PackageOrder,
-    PackagePiece,
-    PackageRecord,
-    make_constants,
-    make_package,
-    tiles_for,
-)
+from mixdq.compiler.cuda.pipeline import PackageMaker, Packages
+from mixdq.compiler.cuda.stage import PackagePiece
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
 from mixdq.compiler.needs import TORCH_MIB, Needs
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
@@ -38,7 +32,6 @@ from mixdq.compiler.worker import Call
 from mixdq.configs.bundle import SYMBOLIC, Component, TensorSpec
 from mixdq.configs.documents import to_plain
 from mixdq.configs.errors import TargetError
-from mixdq.configs.files import sha256_of_text
 from mixdq.configs.layers import LayerTable
 from mixdq.configs.ranges import RangeTable
 from mixdq.configs.target import Backend, Dialect, Layout, Target
@@ -72,12 +65,6 @@ _BUILDER_MODULES = {
     Dialect.ORT: "mixdq.compiler.ort_builder",
     Dialect.TENSORRT: "mixdq.compiler.tensorrt_builder",
 }
-_PACKAGES_CODE = (
-    *("mixdq.compiler.cuda", "mixdq.compiler.cuda.kernels"),
-    *("mixdq.export.layers", "mixdq.export.modules", "mixdq.export.simulate"),
-    *("mixdq.configs.form", "mixdq.configs.form_quantizer", "mixdq.configs.quantizer"),
-    *("mixdq.configs.quantizing", "mixdq.configs.realized", "mixdq.configs.target"),
-)
 _SIZED = (Component.UNET, Component.VAE_DECODER)
 
 
@@ -129,9 +116,9 @@ def stages_of(
     if goal is Goal.BUNDLE:
         engines = [_Engine(c, r, t) for c in _ORDER for t in from_graphs for r in maker.sizes(c)]
         stages += [maker.engine(engine) for engine in engines]
-        packages = [_Packages(c, t, maker.sizes(c)) for c in _ORDER for t in from_modules]
-        stages += [maker.package(each, size) for each in packages for size in each.sizes]
-        stages += [maker.constants(each) for each in packages]
+        packages = [Packages(c, t, maker.sizes(c)) for c in _ORDER for t in from_modules]
+        stages += [maker.packages.package(each, size) for each in packages for size in each.sizes]
+        stages += [maker.packages.constants(each) for each in packages]
         stages.append(maker.bundle(engines, packages))
     return stages
 
@@ -166,26 +153,6 @@ class _Engine:
         return f"build {self.component}{size} {self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Packages:
-    """A component's packages of all resolutions, which share their constants."""
-
-    component: Component
-    target: Target
-    sizes: tuple[int | None, ...]
-
-    def stage(self, size: int | None) -> str:
-        return f"compile {self.component}{'' if size is None else f' {size}'} {self.target}"
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        return tuple(map(self.stage, self.sizes))
-
-    @property
-    def constants(self) -> str:
-        return f"constants {self.component} {self.target}"
-
-
 class _Maker:
     """Makes the stages of one recipe."""
 
@@ -204,6 +171,7 @@ class _Maker:
         self._torch_facts = {
             "packages": [installed_version(n) for n in ("torch", "diffusers", "transformers", "onnxscript")],
         }
+        self.packages = PackageMaker(recipe, source, out, self._needs, self._torch_facts)
 
     def sizes(self, component: Component) -> tuple[int | None, ...]:
         """The resolutions that a component has graphs of its own for; None for one graph that serves all."""
@@ -380,68 +348,6 @@ class _Maker:
             disk_bytes=self._needs.engine_bytes(engine.component, engine.target),
         )
 
-    def package(self, packages: _Packages, size: int | None) -> Stage:
-        call = Call(make_package, (self._package_order(packages, size),))
-        return Stage(
-            packages.stage(size),
-            self._out,
-            Lane.FRESH,
-            _needs_of_network(packages.component),
-            lambda done: {**self._network_facts(packages, done), "resolution": size},
-            lambda _: call,
-            memory_mib=self._needs.package_mib(packages.component),
-            disk_bytes=self._needs.package_bytes(),
-        )
-
-    def constants(self, packages: _Packages) -> Stage:
-        order = self._package_order(packages, packages.sizes[0])
-
-        def facts(done: Results) -> Mapping[str, object]:
-            made = [done[name].digests for name in packages.stages]
-            return {**self._network_facts(packages, done), "packages": made}
-
-        def call(done: Results) -> Call[Made]:
-            return Call(make_constants, (order, [PackageRecord.of(done[name]) for name in packages.stages]))
-
-        return Stage(
-            packages.constants,
-            self._out,
-            Lane.FRESH,
-            (*_needs_of_network(packages.component), *packages.stages),
-            facts,
-            call,
-            memory_mib=self._needs.constants_mib(packages.component),
-            disk_bytes=self._needs.constants_bytes(packages.component),
-        )
-
-    def _package_order(self, packages: _Packages, size: int | None) -> PackageOrder:
-        recipe = self._recipe
-        return PackageOrder(
-            component=packages.component,
-            target=packages.target,
-            resolution=size,
-            example=recipe.resolutions[0] if size is None else size,
-            batch=recipe.batch,
-            source=self._source,
-            root=self._out.root,
-            with_ranges=packages.component is Component.UNET,
-            tiles=recipe.build.tiles,
-        )
-
-    def _network_facts(self, packages: _Packages, done: Results) -> dict[str, object]:
-        """What a network on the GPU and the code around it depend on."""
-        builder = builder_facts(packages.target)
-        quantized = packages.component is Component.UNET
-        return {
-            **self._torch_facts,
-            "model": self._source.identity.digest,
-            "batch": self._recipe.batch,
-            "quantized": [done[name].value for name in _needs_of_network(packages.component) if quantized],
-            "builder": builder,
-            "tiles": sha256_of_text(tiles_for(self._recipe.build.tiles, builder["for"]).to_json()),
-            "code": code_digest(*_PACKAGES_CODE),
-        }
-
     def _profiles(self, inputs: Sequence[TensorSpec]) -> tuple[Profile, ...]:
         """The inputs' shapes at each resolution; none if no size is symbolic."""
         if all(SYMBOLIC not in spec.shape for spec in inputs):
@@ -452,7 +358,7 @@ class _Maker:
             for side in sides
         )
 
-    def bundle(self, engines: list[_Engine], packages: list[_Packages]) -> Stage:
+    def bundle(self, engines: list[_Engine], packages: list[Packages]) -> Stage:
         compiled = [name for each in packages for name in (*each.stages, each.constants)]
         built = (*(engine.stage for engine in engines), *compiled)
         needs = ("plan", "ranges", "tokenizers", *built)
@@ -470,11 +376,7 @@ class _Maker:
                 EnginePiece(e.component, e.target, e.resolution, done[e.graphs], done[e.stage], stripped)
                 for e in engines
             ]
-            pieces += [
-                PackagePiece(p.component, p.target, size, done[p.stage(size)], done[p.constants])
-                for p in packages
-                for size in p.sizes
-            ]
+            pieces += [piece for each in packages for piece in each.pieces(done)]
             arguments = (self._recipe, self._source, self._work.root, pieces, self._out.root)
             return Call(make_bundle, arguments)
 
@@ -483,10 +385,6 @@ class _Maker:
 
 def _export(component: Component) -> str:
     return f"export {component}"
-
-
-def _needs_of_network(component: Component) -> tuple[str, ...]:
-    return ("plan", "ranges") if component is Component.UNET else ("plan",)
 
 
 def _graphs(component: Component, dialect: Dialect) -> str:
