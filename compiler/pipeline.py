@@ -10,10 +10,10 @@ from pathlib import Path
 from mixdq.compiler.begun_calibration import CALIBRATION_CODE
 from mixdq.compiler.build_options import Profile
 from mixdq.compiler.builders import builder_facts, installed_version
-from mixdq.compiler.cuda.pipeline import PackageMaker, Packages
 from mixdq.compiler.cuda.stage import PackagePiece
 from mixdq.compiler.engine_stages import GraphOrder, GraphRecord, engine_path, make_engine, make_graphs
 from mixdq.compiler.needs import TORCH_MIB, Needs
+from mixdq.compiler.package_pipeline import PackageMaker, Packages
 from mixdq.compiler.paper_stages import EnginePiece, make_bundle, make_plan, make_ranges_copy
 from mixdq.compiler.recipe import Calibration, Recipe
 from mixdq.compiler.records import Book

@@ -61,7 +61,7 @@ def compile_package(module: nn.Module, inputs: Sequence[Tensor], path: Path) -> 
                 )
                 named.replace(temporary)
                 check_linked(temporary, path.name)
-                constants_of(module, temporary, path.name)
+                constants_of(module, temporary, path.name)  # or says what it lacks, before the file is there
         except torch.cuda.OutOfMemoryError:
             raise
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, AssertionError) as error:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from mixdq.compiler.cuda.fans import Fan
 from mixdq.compiler.cuda.kernels.attention import half_attention, int8_attention
 from mixdq.compiler.cuda.kernels.geglu import int8_geglu, int8_geglu_half
-from mixdq.compiler.cuda.kernels.text_attention import MOST_KEYS, int8_text_attention
+from mixdq.compiler.cuda.kernels.text_attention import FEWEST_INPUTS, MOST_KEYS, int8_text_attention
 from mixdq.compiler.cuda.norms import GroupNorm, LayerNorm
 from mixdq.compiler.cuda.products import Int8Product, Product
 
@@ -84,7 +84,7 @@ class TransformerBlock(nn.Module):
         """Cross-attention; between INT8 layers the queries of many tokens are computed in its kernel."""
         activation, layer, out = self.norm2.before(self.cross_q, residual), self.cross_q, self.cross_out
         rows = residual.shape[0] * residual.shape[1]
-        fits = rows >= _FUSED_ROWS and key.shape[1] <= MOST_KEYS
+        fits = rows >= _FUSED_ROWS and residual.shape[-1] >= FEWEST_INPUTS and key.shape[1] <= MOST_KEYS
         if not isinstance(layer, Int8Product) or out.grid is None or not fits:
             return self._attend(out, layer(activation), key, value, residual)
         mixed = int8_text_attention(

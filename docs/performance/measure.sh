@@ -4,7 +4,8 @@
 # GPUs that are idle but for this. What compiles goes side by side; what is timed is alone on its GPU, and whole
 # pictures, for which the processor counts, on the machine. With a second GPU, pictures compile on the first while
 # the UNet alone and its kernels are measured on the second. A step that fails is named in DIR/steps.txt, and the
-# others go on. What DIR holds already of an earlier try is gone on with, where the commands do.
+# others go on. What DIR holds already of an earlier try is gone on with, where the commands do. The files here are
+# DIR's, kernels*.json and unet/ renamed; unet/*.csv get a column `run`, kernels.csv loses what takes under 10 us.
 set -u
 out=${1:?a folder for the figures} target=${2:-cuda:sm90}
 sizes="512 768 1024"
@@ -25,19 +26,24 @@ step() { # NAME COMMAND…: runs it, its words into NAME.txt
 }
 
 make_pictures() {
+    local running=()
     step compile-turbo mixdq-compile run sdxl-turbo --weights synthetic --target "$target" --prompt-count 4 \
         --resolution 512 --resolution 768 --resolution 1024 --jobs 8 --out "$out/turbo" &
+    running+=($!)
     step compile-emoji mixdq-compile run emoji-turbo --target "$target" --resolution 128 --jobs 4 --out "$out/emoji" &
+    running+=($!)
     (
         # In a process each that also compiles: torch keeps what it compiled, and timing finds it.
         for size in $sizes; do
             step "reference-memory-$size" mixdq-eval memory $reference --resolution "$size" --out "$out/picture-memory.json"
         done
     ) &
+    running+=($!)
     for part in 0 1 2 3 4 5; do
         step "check-$part" python -m mixdq.compiler.cuda.kernels.check --part "$part" --parts 6 &
+        running+=($!)
     done
-    wait
+    wait "${running[@]}"
 }
 
 time_pictures() {

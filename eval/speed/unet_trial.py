@@ -1,8 +1,8 @@
 """A UNet of made-up weights at its full size, on a GPU, in several ways within one run.
 
 Speed and memory depend on shapes, not on what the weights hold, so that no weights have to be fetched. Every
-case is compiled in a process of its own, many at once; then each is timed alone, one after another. What
-compiles nothing is made ready when its turn comes, so that not all hold the GPU's memory at once.
+case is compiled in a process of its own, many at once; then each is timed alone, one after another. What is
+called, not recorded, is made ready when its turn comes: not all need hold the GPU's memory at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TextIO
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.speed.kernel_kinds import Launch
 from mixdq.eval.speed.nvml import GpuWatch
-from mixdq.eval.speed.unet_trial_choices import UNCOMPILED, Case
+from mixdq.eval.speed.unet_trial_choices import LATE, Case
 
 _CHILD = "mixdq.eval.speed.unet_trial_case"
 
@@ -99,6 +99,7 @@ class _Child:
         self._words = [sys.executable, "-m", _CHILD, "case", order.model, order.device, folder, str(case)]
         self._log = log
         self._process: subprocess.Popen[str] | None = None
+        self._killed = False
 
     def start(self, threads: int, late: Event) -> None:
         """Starts it, unless it is late, and returns once it is ready, or has ended."""
@@ -115,6 +116,8 @@ class _Child:
         if late.is_set():
             self.kill()
         self.ready = self._read("ready") is not None
+        if not self.ready:
+            self._process.wait()
 
     def measure(self) -> CaseFigures:
         """Has it timed alone, and ends it; the GPU's memory is told before and after."""
@@ -133,6 +136,7 @@ class _Child:
     def kill(self) -> None:
         """Ends it, if it runs; who reads from it reads what it said until now."""
         if self._process is not None and self._process.poll() is None:
+            self._killed = True
             self._process.kill()
             self._process.wait()
 
@@ -147,10 +151,10 @@ class _Child:
 
     @property
     def reason(self) -> str:
-        """Why it is not ready, once it has been ended."""
-        if self._process is not None and (self._process.poll() or 0) > 0:
-            return "failed while it was made ready; the log says why"
-        return f"not compiled within {self._order.patience_s:.0f} s"
+        """Why it is not ready, once it has ended."""
+        if self._process is None or self._killed:
+            return f"not compiled within {self._order.patience_s:.0f} s"
+        return "failed while it was made ready; the log says why"
 
     def _memory_returned(self) -> float | None:
         """MiB that the driver has more once the process has ended: all that it held, the context included."""
@@ -187,11 +191,11 @@ class _Child:
 def _measure(
     children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]
 ) -> Iterator[CaseFigures]:
-    if compiling := [child for child in children if child.case.way not in UNCOMPILED]:
-        _make_ready(compiling, order, watch)
+    if early := [child for child in children if child.case.way not in LATE]:
+        _make_ready(early, order, watch)
     for child in children:
         watch(f"timing {child.case}")
-        if child.case.way in UNCOMPILED:  # ready in seconds; until now others have had the GPU's memory
+        if child.case.way in LATE:
             child.start(1, Event())
         yield child.measure() if child.ready else CaseFigures(child.case, missing=child.reason)
 

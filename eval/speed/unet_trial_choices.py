@@ -19,8 +19,8 @@ WAYS = {
 }
 """Name and meaning of every way to run the UNet."""
 
-UNCOMPILED = ("eager", "graph")
-"""The ways that compile nothing."""
+LATE = ("eager",)
+"""The ways that are made ready when their turn comes: the processor bounds them, not the GPU."""
 
 OURS = ("fp16", "w8a8", "w4a16", "w8a8-half")
 """The ways of the CUDA back end."""

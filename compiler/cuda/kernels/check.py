@@ -100,8 +100,8 @@ def odd_checks() -> Iterator[Check]:
         yield partial(check_weight_only, work=work)
     for queries, keys, heads in ((40, 40, 2), (130, 77, 3), (65, 200, 1)):
         yield partial(check_attention, work=Linear(queries, 32 * heads, 32), heads=heads, keys=keys)
-    for queries, keys, heads in ((40, 77, 2), (130, 20, 3)):
-        yield partial(check_text_attention, work=Linear(queries, 32 * heads, 80), heads=heads, keys=keys)
+    for queries, keys, heads, inputs in ((40, 77, 2, 80), (130, 20, 3, 80), (70, 77, 1, 128)):
+        yield partial(check_text_attention, work=Linear(queries, 32 * heads, inputs), heads=heads, keys=keys)
     yield partial(check_weight_only, work=Linear(65, 100, 256))
     for rows, channels in ((1, 64), (77, 320), (5, 640), (3, 1280)):
         yield partial(check_layer_norm, work=LayerNorm(rows, channels), batch=2)

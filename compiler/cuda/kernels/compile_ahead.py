@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from mixdq.compiler.cuda.kernels.shapes import Entry
@@ -15,14 +16,15 @@ _SHOWN = 100  # characters of why a kernel could not be compiled
 
 
 def compile_ahead(jobs: Iterable[tuple[Entry, Tile]], batch: int) -> None:
-    """Runs each kernel once, in as many processes as the machine has cores; says which could not be run.
+    """Runs each kernel once, in a process for each core but one; says which could not be run.
 
     Args:
         jobs: shapes, each with the tile to compile it with; sizes are constants of the kernels, so that each
             shape has machine code of its own.
         batch: images a call.
     """
-    todo = sorted(set(jobs), key=lambda job: job[0].operator)
+    # How often the UNet does it makes no other kernel.
+    todo = sorted({(replace(entry, count=1), tile) for entry, tile in jobs}, key=lambda job: job[0].operator)
     if not todo:
         return
     workers = max(1, min(len(todo), (os.cpu_count() or 1) - 1))
@@ -33,11 +35,19 @@ def compile_ahead(jobs: Iterable[tuple[Entry, Tile]], batch: int) -> None:
                 print(message, flush=True)
 
 
+def kernel_errors() -> tuple[type[Exception], ...]:
+    """What is raised of a kernel that can't be compiled or run."""
+    from triton.errors import TritonError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    return (RuntimeError, ValueError, TritonError)
+
+
 def _compile(job: tuple[Entry, Tile], batch: int) -> str | None:
     """What went wrong, if anything did."""
     entry, tile = job
     try:
         operands(entry, batch, copies=1).launch(tile)(0)
-    except (RuntimeError, ValueError) as error:
-        return f"  not compiled: {tile}: {type(error).__name__}: {str(error)[:_SHOWN]}"
+    except kernel_errors() as error:
+        reason = f"{type(error).__name__}: {str(error)[:_SHOWN]}"
+        return f"  not compiled: {entry.operator} {entry.work} by {tile}: {reason}"
     return None

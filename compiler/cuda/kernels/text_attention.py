@@ -21,7 +21,8 @@ from mixdq.compiler.cuda.kernels.tiles import configuration
 MOST_KEYS = 128
 """Tokens of a text, at most."""
 
-_SHORTEST_STEP = 32  # what a matrix instruction of INT8 sums at once
+FEWEST_INPUTS = 64
+"""Of the layer that makes queries: two steps of what a matrix instruction of INT8 sums at once."""
 
 
 def _cpu(
@@ -64,7 +65,7 @@ def int8_text_attention(
     """A linear layer that makes queries, attention, and the quantizer of the layer that follows.
 
     Args:
-        x: INT8 [B, T, K].
+        x: INT8 [B, T, K], K at least 64.
         weight: INT8 [heads * width, K]; the width is a power of 2, at least 16.
         scale: FP32 [N], the activation's scale times the weight's.
         offset: INT32 [N]; None for a zero point of 0.
@@ -83,6 +84,7 @@ def int8_text_attention(
     images, tokens, inputs = x.shape
     channels, keys = weight.shape[0], key.shape[1]
     assert keys <= MOST_KEYS, keys
+    assert inputs >= FEWEST_INPUTS, inputs
     width = channels // heads
     tile = configuration("int8_text_attention", images * tokens, channels, inputs)
     block_k = min(tile.block_k, _longest_step(inputs))
@@ -126,4 +128,4 @@ def _longest_step(inputs: int) -> int:
     Of a single step ptxas 12.8 (Triton 3.6 and 3.7) makes code that reads a register which nothing wrote, the
     address of the values: where there is a loop it does not.
     """
-    return max(_SHORTEST_STEP, 1 << ((inputs - 1).bit_length() - 1))
+    return 1 << ((inputs - 1).bit_length() - 1)

@@ -15,14 +15,14 @@ from typing import Annotated
 import typer
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead
+from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead, kernel_errors
 from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, Linear, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.kernels.timing import Launch, operands, require_gpu, shape_of, time_launches
 from mixdq.configs.console import run_app
 from mixdq.configs.files import write_text
 
-# Tried for the best tile alone: they matter less than what it is.
+# Tried for the best tile alone: they change little.
 _GROUPS = (2, 24)
 _REPLAYS = 5
 # What a kernel takes that ends a few sums, the gap before it included.
@@ -57,10 +57,10 @@ def tune(
     found: dict[Shape, list[Trial]] = {shape: [] for shape in entries}
 
     def extend(tiles_of_shape: Callable[[Shape], Sequence[Tile]]) -> None:
-        tiles = {shape: tiles_of_shape(shape) for shape in entries}
-        compile_ahead(((entries[shape], tile) for shape in entries for tile in tiles[shape]), batch)
-        for shape, entry in entries.items():
-            found[shape] += trials(entry, tiles[shape], batch)
+        tiles = {shape: more for shape in entries if (more := tiles_of_shape(shape))}
+        compile_ahead(((entries[shape], tile) for shape in tiles for tile in tiles[shape]), batch)
+        for shape, more in tiles.items():
+            found[shape] += trials(entries[shape], more, batch)
             best[shape] = fastest(found[shape]).tile
             print(shape, best[shape], f"{fastest(found[shape]).microseconds:.2f} us", flush=True)
             write_text(out, TileTable(gpu, best).to_json())
@@ -125,7 +125,7 @@ def fastest(found: Sequence[Trial], split_surcharge: float = 0.2) -> Trial:
 def _time(launch: Launch, weight_bytes: int) -> float:
     try:
         return time_launches(launch, weight_bytes, _REPLAYS).median
-    except (RuntimeError, ValueError) as error:
+    except kernel_errors() as error:
         print(f"  not run: {type(error).__name__}: {str(error)[:100]}")
         return float("inf")
 

@@ -9,12 +9,9 @@ made such code of what was right until then.
 from __future__ import annotations
 
 import importlib
-import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import torch
@@ -30,11 +27,6 @@ _TYPES = {
     torch.uint8: "*u8",
     torch.int32: "*i32",
 }
-
-_INSTRUCTION = re.compile(r"\*/\s+(?:@!?U?P[\dT]+\s+)?(?P<name>[A-Z][A-Z0-9_.]*)\s+(?P<operands>[^;]*);")
-_UNIFORM = re.compile(r"\bUR(\d+)\b")
-_WIDTHS = {".128": 4, ".64": 2, "WIDE": 2}
-"""How many registers an instruction of such a name writes."""
 
 
 class _Compiled:
@@ -71,41 +63,10 @@ class _Compiled:
         )
         options = {"num_warps": num_warps, "num_stages": num_stages}
         made = compiler.compile(source, target=target("cuda", self._sm, 32), options=options)
-        unwritten = _unwritten_registers(_disassembled(made.asm["cubin"]))
+        code: Any = importlib.import_module("machine_code")
+        unwritten = code.unwritten_registers(code.disassembled(made.asm["cubin"]))
         assert not unwritten, f"{form} of {constants} reads {unwritten}, which nothing writes"
         self._forms.add(form)
-
-
-def _disassembled(binary: bytes) -> str:
-    triton: Any = importlib.import_module("triton")
-    program = Path(triton.__file__).parent / "backends/nvidia/bin/nvdisasm"
-    with NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(binary)
-        file.flush()
-        command = [str(program), "--print-code", file.name]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def _unwritten_registers(code: str) -> set[str]:
-    """Uniform registers that instructions read and none writes, by name.
-
-    Matrix instructions are left out: they name four registers by the first, of which they need not read all.
-    """
-    written: set[str] = set()
-    read: set[str] = set()
-    for line in code.splitlines():
-        found = _INSTRUCTION.search(line)
-        if found is None:
-            continue
-        name, operands = found["name"], found["operands"].split(",")
-        target = _UNIFORM.fullmatch(operands[0].strip())
-        if target:
-            width = next((count for word, count in _WIDTHS.items() if word in name), 1)
-            written |= {f"UR{int(target[1]) + place}" for place in range(width)}
-        if "GMMA" not in name:
-            sources = ",".join(operands[1:] if target else operands)
-            read |= {each[0] for each in _UNIFORM.finditer(sources)}
-    return read - written
 
 
 def main(sm: int, tables: Sequence[Path]) -> None:
