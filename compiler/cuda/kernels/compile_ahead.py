@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Iterable
@@ -37,9 +38,13 @@ def compile_ahead(jobs: Iterable[tuple[Entry, Tile]], batch: int) -> None:
 
 def kernel_errors() -> tuple[type[Exception], ...]:
     """What is raised of a kernel that can't be compiled or run."""
-    from triton.errors import TritonError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    triton_error: type[Exception] = importlib.import_module("triton.errors").TritonError
+    return (RuntimeError, ValueError, triton_error)
 
-    return (RuntimeError, ValueError, TritonError)
+
+def in_short(error: Exception) -> str:
+    """The kind of an error and the beginning of what it says."""
+    return f"{type(error).__name__}: {str(error)[:_SHOWN]}"
 
 
 def _compile(job: tuple[Entry, Tile], batch: int) -> str | None:
@@ -48,6 +53,5 @@ def _compile(job: tuple[Entry, Tile], batch: int) -> str | None:
     try:
         operands(entry, batch, copies=1).launch(tile)(0)
     except kernel_errors() as error:
-        reason = f"{type(error).__name__}: {str(error)[:_SHOWN]}"
-        return f"  not compiled: {entry.operator} {entry.work} by {tile}: {reason}"
+        return f"  not compiled: {entry.operator} {entry.work} by {tile}: {in_short(error)}"
     return None

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mixdq.compiler.cuda.kernels.candidates import candidates
-from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead, kernel_errors
+from mixdq.compiler.cuda.kernels.compile_ahead import compile_ahead, in_short, kernel_errors
 from mixdq.compiler.cuda.kernels.shapes import RESOLUTIONS, Convolution, Entry, Form, Linear, entries_of
 from mixdq.compiler.cuda.kernels.tiles import Shape, Tile, TileTable
 from mixdq.compiler.cuda.kernels.timing import Launch, operands, require_gpu, shape_of, time_launches
@@ -126,7 +126,7 @@ def _time(launch: Launch, weight_bytes: int) -> float:
     try:
         return time_launches(launch, weight_bytes, _REPLAYS).median
     except kernel_errors() as error:
-        print(f"  not run: {type(error).__name__}: {str(error)[:100]}")
+        print(f"  not run: {in_short(error)}")
         return float("inf")
 
 
