@@ -1,8 +1,9 @@
 """A UNet of made-up weights at its full size, on a GPU, in several ways within one run.
 
 Speed and memory depend on shapes, not on what the weights hold, so that no weights have to be fetched. Every
-case is compiled in a process of its own, many at once; then each is timed alone, one after another. What is
-called, not recorded, is made ready when its turn comes: not all need hold the GPU's memory at once.
+case is compiled in a process of its own, many at once, and waits; what is recorded as it is follows, when
+compilers hold none of the GPU's memory any more; then each is timed alone, one after another. What is called,
+and what found that memory full, is made ready when its turn comes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TextIO
 from mixdq.configs.errors import EvaluationError
 from mixdq.eval.speed.kernel_kinds import Launch
 from mixdq.eval.speed.nvml import GpuWatch
-from mixdq.eval.speed.unet_trial_choices import LATE, Case
+from mixdq.eval.speed.unet_trial_choices import AS_IT_IS, LATE, Case
 
 _CHILD = "mixdq.eval.speed.unet_trial_case"
 
@@ -95,7 +96,7 @@ class _Child:
     """The process of one case."""
 
     def __init__(self, case: Case, order: TrialOrder, folder: str, log: TextIO) -> None:
-        self.case, self.ready, self._order = case, False, order
+        self.case, self.ready, self.full, self._order = case, False, False, order
         self._words = [sys.executable, "-m", _CHILD, "case", order.model, order.device, folder, str(case)]
         self._log = log
         self._process: subprocess.Popen[str] | None = None
@@ -115,7 +116,8 @@ class _Child:
         )
         if late.is_set():
             self.kill()
-        self.ready = self._read("ready") is not None
+        said = self._read("ready", "full") or {}
+        self.ready, self.full = "ready" in said, "full" in said
         if not self.ready:
             self._process.wait()
 
@@ -154,6 +156,8 @@ class _Child:
         """Why it is not ready, once it has ended."""
         if self._process is None or self._killed:
             return f"not compiled within {self._order.patience_s:.0f} s"
+        if self.full:
+            return "memory ran out while it was made ready, when its turn had come, too; time fewer cases"
         return "failed while it was made ready; the log says why"
 
     def _memory_returned(self) -> float | None:
@@ -176,14 +180,14 @@ class _Child:
         except BrokenPipeError:
             return
 
-    def _read(self, key: str) -> dict[str, object] | None:
-        """The next line in JSON that holds a key; None if it ends before."""
+    def _read(self, *keys: str) -> dict[str, object] | None:
+        """The next line in JSON that holds one of some keys; None if it ends before."""
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
                 found: dict[str, object] = json.loads(line)
-                if key in found:
+                if not found.keys().isdisjoint(keys):
                     return found
         return None
 
@@ -191,12 +195,18 @@ class _Child:
 def _measure(
     children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]
 ) -> Iterator[CaseFigures]:
-    if early := [child for child in children if child.case.way not in LATE]:
-        _make_ready(early, order, watch)
+    early = [child for child in children if child.case.way not in LATE]
+    for wave in (
+        [child for child in early if child.case.way not in AS_IT_IS],
+        [child for child in early if child.case.way in AS_IT_IS],
+    ):
+        if wave:
+            _make_ready(wave, order, watch)
     for child in children:
         watch(f"timing {child.case}")
-        if child.case.way in LATE:
-            child.start(1, Event())
+        if child.case.way in LATE or child.full:
+            child.close()
+            child.start(_threads(1), Event())
         yield child.measure() if child.ready else CaseFigures(child.case, missing=child.reason)
 
 
@@ -204,8 +214,7 @@ def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[
     """Compiles all cases, or as many as there is time for."""
     until = time.monotonic() + order.patience_s
     late = Event()
-    threads = max(2, 4 * (os.cpu_count() or 1) // min(order.at_once, len(children)))
-
+    threads = _threads(min(order.at_once, len(children)))
     with ThreadPoolExecutor(order.at_once) as pool:
         tasks = [pool.submit(child.start, threads, late) for child in children]
         try:
@@ -221,3 +230,8 @@ def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[
                     child.kill()
     for task in tasks:
         task.result()
+
+
+def _threads(at_once: int) -> int:
+    """How many threads each of some compilers gets; most of the time one or two of them are busy."""
+    return max(2, 4 * (os.cpu_count() or 1) // at_once)

@@ -19,6 +19,9 @@ WAYS = {
 }
 """Name and meaning of every way to run the UNet."""
 
+AS_IT_IS = ("graph",)
+"""The ways that wait like what is compiled, but have nothing to compile."""
+
 LATE = ("eager",)
 """The ways that are made ready when their turn comes: the processor bounds them, not the GPU."""
 

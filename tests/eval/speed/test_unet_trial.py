@@ -21,7 +21,7 @@ from mixdq.configs.plan import PrecisionPlan
 from mixdq.eval import cli
 from mixdq.eval.speed.half_epilogues import bytes_of, half_epilogues
 from mixdq.eval.speed.made_up_unet import made_up_inputs, made_up_unet, plan_of
-from mixdq.eval.speed.unet_trial import CaseFigures
+from mixdq.eval.speed.unet_trial import CaseFigures, TrialOrder, run_trial
 from mixdq.eval.speed.unet_trial_choices import USUAL_CASES, WAYS, Case
 from mixdq.eval.speed.unet_trial_view import trial_view
 from mixdq.export.layers import list_layers
@@ -87,6 +87,20 @@ def test_a_run_writes_what_it_found_what_it_could_not_and_where(
     assert "torchao" in (tmp_path / "log.txt").read_text()
     assert "mixdq-eval" in json.loads((tmp_path / "machine.json").read_text())["command"]
     assert "images/s" in capsys.readouterr().out
+
+
+def test_what_finds_memory_full_is_tried_again_when_its_turn_comes(tmp_path: Path) -> None:
+    too_large = Case("graph", 64, 10**12)
+    order = TrialOrder((too_large, Case("graph", 64, 1)), "emoji-turbo", "cpu", 300.0, 2)
+    watched: list[str] = []
+    with (tmp_path / "log.txt").open("w+", encoding="utf-8") as log:
+        first, second = run_trial(order, log, watched.append)
+        log.seek(0)
+        assert log.read().count("allocate memory: you tried to allocate") == 2
+    assert first.case == too_large
+    assert "memory ran out while it was made ready, when its turn had come, too" in first.missing
+    assert second.figures["db"] == float("inf")
+    assert watched[-2:] == [f"timing {too_large}", "timing graph:64"]
 
 
 @pytest.mark.parametrize(
