@@ -3,9 +3,10 @@
 #
 # GPUs that are idle but for this. What compiles goes side by side; what is timed is alone on its GPU, and whole
 # pictures, for which the processor counts, on the machine. With a second GPU, pictures compile on the first while
-# the UNet alone and its kernels are measured on the second. A step that fails is named in DIR/steps.txt, and the
-# others go on. What DIR holds already of an earlier try is gone on with, where the commands do. The files here are
-# DIR's, kernels*.json and unet/ renamed; unet/*.csv get a column `run`, kernels.csv loses what takes under 10 us.
+# the UNet alone and its kernels are measured on the second. DIR/steps.txt tells how each step ended; one that fails
+# does not keep the others. What DIR holds already of an earlier try is gone on with, where the commands do. The files
+# here are DIR's, kernels*.json and unet/ renamed; unet/*.csv get a column `run`, kernels.csv loses what takes under
+# 10 us, check.txt is all of check-*.txt but their last lines.
 set -u
 out=${1:?a folder for the figures} target=${2:-cuda:sm90}
 sizes="512 768 1024"
@@ -22,7 +23,7 @@ step() { # NAME COMMAND…: runs it, its words into NAME.txt
     local name=$1 begin=$SECONDS code=0
     shift
     "$@" > "$out/$name.txt" 2>&1 || code=$?
-    echo "$name: exit code $code after $((SECONDS - begin)) s" | tee -a "$out/steps.txt"
+    echo "$name: exit code $code after $((SECONDS - begin)) s: $*" | tee -a "$out/steps.txt"
 }
 
 make_pictures() {

@@ -2,8 +2,8 @@
 
 Speed and memory depend on shapes, not on what the weights hold, so that no weights have to be fetched. Every
 case is compiled in a process of its own, many at once, and waits; what is recorded as it is follows, when
-compilers hold none of the GPU's memory any more; then each is timed alone, one after another. What is called,
-and what found that memory full, is made ready when its turn comes.
+compilers hold none of the GPU's memory any more; then each is timed alone, one after another. What is called
+follows, made ready when its turn comes, and what failed once more, as when it found that memory full.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TrialOrder:
         cases: in the order in which they begin to compile.
         model: whose architecture it is.
         device: `cuda`; `cpu` to try the program.
-        patience_s: seconds to wait for compilers, all together.
+        patience_s: seconds to wait for all that is made ready at once; once more for each that is not.
         at_once: how many cases compile at the same time.
     """
 
@@ -96,16 +96,18 @@ class _Child:
     """The process of one case."""
 
     def __init__(self, case: Case, order: TrialOrder, folder: str, log: TextIO) -> None:
-        self.case, self.ready, self.full, self._order = case, False, False, order
+        self.case, self._order = case, order
         self._words = [sys.executable, "-m", _CHILD, "case", order.model, order.device, folder, str(case)]
         self._log = log
         self._process: subprocess.Popen[str] | None = None
-        self._killed = False
+        self._ready = self._killed = False
 
     def start(self, threads: int, late: Event) -> None:
-        """Starts it, unless it is late, and returns once it is ready, or has ended."""
+        """Starts it, again if it had ended, unless it is late; returns once it is ready, or has ended."""
         if late.is_set():
             return
+        self.close()
+        self._ready = self._killed = False
         self._process = subprocess.Popen(
             self._words,
             stdin=subprocess.PIPE,
@@ -116,9 +118,8 @@ class _Child:
         )
         if late.is_set():
             self.kill()
-        said = self._read("ready", "full") or {}
-        self.ready, self.full = "ready" in said, "full" in said
-        if not self.ready:
+        self._ready = self._read("ready") is not None
+        if not self._ready:
             self._process.wait()
 
     def measure(self) -> CaseFigures:
@@ -152,13 +153,21 @@ class _Child:
                 pipe.close()
 
     @property
+    def ready(self) -> bool:
+        """Whether it waits to be timed."""
+        return self._ready and not self._killed
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by itself before it was ready."""
+        return self._process is not None and not self._killed and self._process.poll() is not None
+
+    @property
     def reason(self) -> str:
         """Why it is not ready, once it has ended."""
-        if self._process is None or self._killed:
-            return f"not compiled within {self._order.patience_s:.0f} s"
-        if self.full:
-            return "memory ran out while it was made ready, when its turn had come, too; time fewer cases"
-        return "failed while it was made ready; the log says why"
+        if self.failed:
+            return "failed while it was made ready; the log says why"
+        return f"not compiled within {self._order.patience_s:.0f} s"
 
     def _memory_returned(self) -> float | None:
         """MiB that the driver has more once the process has ended: all that it held, the context included."""
@@ -180,14 +189,14 @@ class _Child:
         except BrokenPipeError:
             return
 
-    def _read(self, *keys: str) -> dict[str, object] | None:
-        """The next line in JSON that holds one of some keys; None if it ends before."""
+    def _read(self, key: str) -> dict[str, object] | None:
+        """The next line in JSON that holds a key; None if it ends before."""
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
                 found: dict[str, object] = json.loads(line)
-                if not found.keys().isdisjoint(keys):
+                if key in found:
                     return found
         return None
 
@@ -195,31 +204,31 @@ class _Child:
 def _measure(
     children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]
 ) -> Iterator[CaseFigures]:
-    early = [child for child in children if child.case.way not in LATE]
-    for wave in (
-        [child for child in early if child.case.way not in AS_IT_IS],
-        [child for child in early if child.case.way in AS_IT_IS],
-    ):
-        if wave:
-            _make_ready(wave, order, watch)
-    for child in children:
+    late = [child for child in children if child.case.way in LATE]
+    as_it_is = [child for child in children if child.case.way in AS_IT_IS]
+    compiled = [child for child in children if child not in (*late, *as_it_is)]
+    for wave in filter(None, (compiled, as_it_is)):
+        _make_ready(wave, order, watch)
+    waiting = [child for child in (*compiled, *as_it_is) if not child.failed]
+    failed = [child for child in (*compiled, *as_it_is) if child.failed]
+    for child in (*waiting, *late, *failed):
+        if child not in waiting:
+            _make_ready([child], order, watch)
         watch(f"timing {child.case}")
-        if child.case.way in LATE or child.full:
-            child.close()
-            child.start(_threads(1), Event())
         yield child.measure() if child.ready else CaseFigures(child.case, missing=child.reason)
 
 
 def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[str], None]) -> None:
-    """Compiles all cases, or as many as there is time for."""
+    """Makes cases ready side by side, or as many as there is time for."""
     until = time.monotonic() + order.patience_s
     late = Event()
-    threads = _threads(min(order.at_once, len(children)))
+    threads = max(2, 4 * (os.cpu_count() or 1) // min(order.at_once, len(children)))
+
     with ThreadPoolExecutor(order.at_once) as pool:
         tasks = [pool.submit(child.start, threads, late) for child in children]
         try:
             while time.monotonic() < until:
-                watch(f"compiling: {sum(child.ready for child in children)} of {len(children)} are ready")
+                watch(f"made ready: {sum(child.ready for child in children)} of {len(children)}")
                 left = until - time.monotonic()
                 if not wait(tasks, timeout=min(5.0, max(0.0, left))).not_done:
                     break
@@ -230,8 +239,3 @@ def _make_ready(children: Sequence[_Child], order: TrialOrder, watch: Callable[[
                     child.kill()
     for task in tasks:
         task.result()
-
-
-def _threads(at_once: int) -> int:
-    """How many threads each of some compilers gets; most of the time one or two of them are busy."""
-    return max(2, 4 * (os.cpu_count() or 1) // at_once)

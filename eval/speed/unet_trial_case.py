@@ -22,7 +22,6 @@ from mixdq.configs.ranges import CalibrationRun, Range, RangeTable
 from mixdq.eval.speed.gpu_clock import profile_run, time_runs
 from mixdq.eval.speed.made_up_unet import made_up_inputs, made_up_unet
 from mixdq.eval.speed.nvml import clock_watch
-from mixdq.eval.speed.out_of_memory import ran_out
 from mixdq.eval.speed.unet_trial_choices import Case
 from mixdq.eval.speed.unet_trial_ways import Place, compile_case, needs_package, ready_case
 from mixdq.export.calibrate import quantized_parts
@@ -67,16 +66,11 @@ def prepare(place: Place, resolutions: tuple[int, ...]) -> None:
 def run_case(case: Case, place: Place, words: list[str], *, compiled: bool) -> None:
     """Does one case; the parent's lines say when to time it, and when to end."""
     start = time.monotonic()
-    try:
-        if needs_package(case) and not compiled:
-            compile_case(case, place)
-            took = time.monotonic() - start
-            os.execv(sys.executable, [sys.executable, "-m", _THIS, *words, f"{took:.1f}"])
-        run = ready_case(case, place)
-    except Exception as error:
-        if ran_out(error):
-            _say({"full": str(case)})
-        raise
+    if needs_package(case) and not compiled:
+        compile_case(case, place)
+        took = time.monotonic() - start
+        os.execv(sys.executable, [sys.executable, "-m", _THIS, *words, f"{took:.1f}"])
+    run = ready_case(case, place)
     took = float(words[-1]) if compiled else time.monotonic() - start
     _say({"ready": str(case), "compile_s": round(took, 1), "loaded_s": round(time.monotonic() - start, 1)})
     if not sys.stdin.readline():

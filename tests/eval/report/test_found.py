@@ -47,7 +47,7 @@ def test_a_document_is_known_by_what_it_says_whatever_its_name(tmp_path: Path) -
 def test_times_on_a_gpu_are_read_with_their_machine() -> None:
     (trial,) = find_results([PERFORMANCE]).gpu_trials
     assert trial.content.machine["gpu"] == "NVIDIA H200 (sm90)"
-    assert len(trial.content.commands) == 9
+    assert len(trial.content.commands) == 10
     fp16 = next(time for time in trial.content.times if (time.way, time.resolution) == ("fp16", 512))
     assert (fp16.ms, fp16.allocated_mib) == (6.8316, 5030.5)
     assert next(time for time in trial.content.times if time.way == "graph").db is None

@@ -20,6 +20,7 @@ from mixdq.configs.model_choice import ModelChoice
 from mixdq.configs.plan import PrecisionPlan
 from mixdq.eval import cli
 from mixdq.eval.speed.half_epilogues import bytes_of, half_epilogues
+from mixdq.eval.speed.kernel_kinds import Launch
 from mixdq.eval.speed.made_up_unet import made_up_inputs, made_up_unet, plan_of
 from mixdq.eval.speed.unet_trial import CaseFigures, TrialOrder, run_trial
 from mixdq.eval.speed.unet_trial_choices import USUAL_CASES, WAYS, Case
@@ -89,18 +90,57 @@ def test_a_run_writes_what_it_found_what_it_could_not_and_where(
     assert "images/s" in capsys.readouterr().out
 
 
-def test_what_finds_memory_full_is_tried_again_when_its_turn_comes(tmp_path: Path) -> None:
-    too_large = Case("graph", 64, 10**12)
-    order = TrialOrder((too_large, Case("graph", 64, 1)), "emoji-turbo", "cpu", 300.0, 2)
-    watched: list[str] = []
-    with (tmp_path / "log.txt").open("w+", encoding="utf-8") as log:
-        first, second = run_trial(order, log, watched.append)
-        log.seek(0)
-        assert log.read().count("allocate memory: you tried to allocate") == 2
-    assert first.case == too_large
-    assert "memory ran out while it was made ready, when its turn had come, too" in first.missing
-    assert second.figures["db"] == float("inf")
-    assert watched[-2:] == [f"timing {too_large}", "timing graph:64"]
+_CHILD = """
+import json, sys
+from pathlib import Path
+
+command, _, _, folder, *others = sys.argv[1:]
+if command == "prepare":
+    sys.exit()
+case, history = others[0], Path(__file__).with_name("history.txt")
+tries = history.read_text().count(f"begins {case}\\n") if history.exists() else 0
+
+
+def note(what):
+    with history.open("a") as file:
+        file.write(f"{what} {case}\\n")
+
+
+note("begins")
+if case.endswith(":8") or (case.endswith(":4") and not tries):
+    sys.exit(1)
+if case.endswith(":2"):
+    sys.stdin.read()
+print("torch says something")
+print(json.dumps({"ready": case}), flush=True)
+sys.stdin.readline()
+note("timed")
+print(json.dumps({"figures": {"ms": 1.0}}))
+print(json.dumps({"launches": [["kernel", 2.0]]}), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_graphs_follow_compilers_what_is_called_its_turn_and_what_failed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trial_child.py").write_text(_CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("mixdq.eval.speed.unet_trial._CHILD", "trial_child")
+    cases = ("graph:512", "eager:512", "w8a8:512:4", "w8a8:512:8", "fp16:512:2", "w8a8:512")
+    order = TrialOrder(tuple(map(Case.parse, cases)), "emoji-turbo", "cpu", 10.0, 1)
+    with (tmp_path / "log.txt").open("w") as log:
+        found = {str(one.case): one for one in run_trial(order, log, lambda _: None)}
+    assert (tmp_path / "history.txt").read_text().splitlines() == [
+        *("begins w8a8:512:4", "begins w8a8:512:8", "begins fp16:512:2"),
+        *("begins graph:512", "timed graph:512"),
+        *("begins eager:512", "timed eager:512"),
+        *("begins w8a8:512:4", "timed w8a8:512:4", "begins w8a8:512:8"),
+    ]
+    assert found["w8a8:512:4"].launches == (Launch("kernel", 2.0),)
+    assert found["w8a8:512:8"].missing == "failed while it was made ready; the log says why"
+    assert found["fp16:512:2"].missing == found["w8a8:512"].missing == "not compiled within 10 s"
+    assert not any(found[case].missing for case in ("graph:512", "eager:512", "w8a8:512:4"))
 
 
 @pytest.mark.parametrize(
