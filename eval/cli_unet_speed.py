@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,7 @@ def unet_speed(
     from mixdq.eval.speed.unet_trial_view import trial_view
 
     out.mkdir(parents=True, exist_ok=True)
-    files = TrialFiles(out, " ".join(["mixdq-eval", *sys.argv[1:]]))
+    files = TrialFiles(out, shlex.join(["mixdq-eval", *sys.argv[1:]]))
     order = TrialOrder(cases, model, str(device), patience, at_once)
     console = stdout_console()
     with (out / "log.txt").open("w", encoding="utf-8") as log, console.status("") as status:

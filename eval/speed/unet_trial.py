@@ -37,7 +37,8 @@ class TrialOrder:
         cases: in the order in which they begin to compile.
         model: whose architecture it is.
         device: `cuda`; `cpu` to try the program.
-        patience_s: seconds to wait for all that is made ready at once; once more for each that is not.
+        patience_s: seconds for what compiles, as many for what is recorded as it is, and for each that is
+            made ready by itself.
         at_once: how many cases compile at the same time.
     """
 
@@ -160,7 +161,8 @@ class _Child:
     @property
     def failed(self) -> bool:
         """Whether it ended by itself before it was ready."""
-        return self._process is not None and not self._killed and self._process.poll() is not None
+        ended = self._process is not None and self._process.poll() is not None
+        return ended and not self._ready and not self._killed
 
     @property
     def reason(self) -> str:
@@ -206,13 +208,14 @@ def _measure(
 ) -> Iterator[CaseFigures]:
     late = [child for child in children if child.case.way in LATE]
     as_it_is = [child for child in children if child.case.way in AS_IT_IS]
-    compiled = [child for child in children if child not in (*late, *as_it_is)]
+    compiled = [child for child in children if child.case.way not in (*AS_IT_IS, *LATE)]
     for wave in filter(None, (compiled, as_it_is)):
         _make_ready(wave, order, watch)
-    waiting = [child for child in (*compiled, *as_it_is) if not child.failed]
-    failed = [child for child in (*compiled, *as_it_is) if child.failed]
-    for child in (*waiting, *late, *failed):
-        if child not in waiting:
+    early = [*compiled, *as_it_is]
+    waiting = [child for child in early if not child.failed]
+    alone = [*late, *(child for child in early if child.failed)]
+    for child in (*waiting, *alone):
+        if child in alone:
             _make_ready([child], order, watch)
         watch(f"timing {child.case}")
         yield child.measure() if child.ready else CaseFigures(child.case, missing=child.reason)

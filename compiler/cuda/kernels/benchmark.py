@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -129,7 +130,7 @@ def _machine(gpu: str) -> dict[str, Any]:
     import triton  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     return {
-        "command": " ".join(["python -m mixdq.compiler.cuda.kernels.benchmark", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "mixdq.compiler.cuda.kernels.benchmark", *sys.argv[1:]]),
         "gpu": gpu,
         "torch": torch.__version__,
         "triton": triton.__version__,
